@@ -1,7 +1,7 @@
 """The seven types of inputs and outputs: their definitions, and values that are free of any language.
 
-`gristmill.coerce` makes such values of JSON. The shell imports this module, so that it runs under Python 3.8 and
-needs the standard library only.
+`gristmill.coerce` makes such values of JSON. The shell imports this module, so that it runs under Python 3.8
+and needs the standard library only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ParameterType(str, enum.Enum):
 
 
 class Form(str, enum.Enum):
-    """How Python code wants a data.frame: a pandas frame, or a 2-d float array in the declared column order."""
+    """How Python code wants a data.frame: a pandas frame, or a 2-d float array, columns as declared."""
 
     FRAME = "frame"
     ARRAY = "array"
@@ -48,8 +48,8 @@ class Form(str, enum.Enum):
 class Parameter:
     """Definition of one input or output.
 
-    `columns` and `form` are Gristmill's own additions and apply to a data.frame: with `columns` a frame must have
-    exactly these, and is put into this order; `Form.ARRAY` needs them.
+    `columns` and `form` are Gristmill's own additions and apply to a data.frame: with `columns` a frame must
+    have exactly these, and is put into this order; `Form.ARRAY` needs them.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Parameter:
 class Column(NamedTuple):
     """Values of one kind; None stands for NA.
 
-    kind: "logical" (bools), "integer" (ints within 32 bits), "numeric" (floats and ints, no bools) or "character".
-    Of nulls only: "logical".
+    kind: "logical" (bools; also a column of nulls only), "integer" (ints within 32 bits), "numeric" (floats
+    and ints, no bools) or "character".
     """
 
     kind: str
@@ -107,10 +107,10 @@ Value = Union[None, bool, int, float, str, Column, MatrixValue, FrameValue, Arra
 
 
 def parse_parameters(definitions: object, *, what: str = "parameter definitions") -> Tuple[Parameter, ...]:
-    """Parameters of a list of JSON definitions `{"name", "type", "columns"?, "form"?}`; None is no parameters.
+    """Parameters of a list of JSON definitions `{"name", "type", "columns"?, "form"?}`; None is no list.
 
-    Raises InvalidInput that names the definition: bad or repeated names, unknown types, `columns` or `form` where
-    they do not belong.
+    Raises InvalidInput that names the definition: bad or repeated names, unknown types, `columns` or `form`
+    where they do not belong.
     """
     if definitions is None:
         return ()
@@ -142,9 +142,7 @@ def _parameter(definition: object, where: str) -> Parameter:
     except ValueError:
         raise InvalidInput(f"{where} ({name}): form must be 'frame' or 'array'") from None
     if type_ is not ParameterType.DATA_FRAME and (columns or form is not Form.FRAME):
-        raise InvalidInput(
-            f"{where} ({name}): columns and form belong to a data.frame, not to a {type_.value}"
-        )
+        raise InvalidInput(f"{where} ({name}): columns and form belong to a data.frame, not a {type_.value}")
     if form is Form.ARRAY and not columns:
         raise InvalidInput(f"{where} ({name}): form 'array' needs the columns in their order")
     return Parameter(name, type_, columns, form)
@@ -156,7 +154,7 @@ def _name(name: object, where: str) -> str:
         raise InvalidInput(f"{where} has no name")
     if len(name) > 128 or not name.replace(".", "_").isidentifier():
         raise InvalidInput(
-            f"{where}: {_short(name)} cannot be a name; letters, digits, '_' and '.' can, not beginning with a digit"
+            f"{where}: {_short(name)} cannot be a name: letters, digits, '_' and '.', not a digit first"
         )
     return name
 
