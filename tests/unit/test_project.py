@@ -1,0 +1,160 @@
+"""What holds for the project as a whole."""
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import gristmill
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if not path.suffix)
+R_FILES = sorted([*(ROOT / "src").rglob("*.R"), *(ROOT / "examples").rglob("*.R")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+#: These run when they are imported.
+PROGRAMS = re.compile(r"\.__main__$|\.bootstrap$|\.migrations\b")
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages(gristmill.__path__, "gristmill.")
+    return [module.name for module in found if not PROGRAMS.search(module.name)]
+
+
+def tracked() -> list[Path]:
+    """Files of the repository; in an unpacked sdist, all that is there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    names = listed.stdout.split("\0")[:-1] if listed.returncode == 0 else [str(p) for p in ROOT.rglob("*")]
+    return [path for path in (ROOT / name for name in names) if path.is_file()]
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_version_is_the_changelogs_first() -> None:
+    first = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert first[1] == gristmill.__version__
+
+
+@pytest.mark.parametrize("name", modules())
+def test_all_lists_what_a_module_defines_for_others(name: str) -> None:
+    module = importlib.import_module(name)
+    assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))
+    defined = {
+        public
+        for public, value in vars(module).items()
+        if not public.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == name
+    }
+    assert defined <= set(getattr(module, "__all__", ())), "public names missing in __all__"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=shown)
+def test_no_module_is_past_400_lines_and_no_function_past_40(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= 40
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROOT / f"src/gristmill/{name}.py" for name in ("__init__", "coerce", "errors", "frames", "schema")),
+        *sorted((ROOT / "src/gristmill/python_shell").rglob("*.py")),
+    ],
+    ids=shown,
+)
+def test_the_shells_modules_are_written_in_the_python_of_3_8(path: Path) -> None:
+    ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    hosts = re.compile("|".join(("pypi" + r"\.org", "pythonhosted" + r"\.org", "cran.r-project" + r"\.org")))
+    named = [shown(path) for path in tracked() if hosts.search(path.read_text(errors="replace"))]
+    assert named == []
+
+
+def test_constraints_pin_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[\w.-]+==[\w.!+]+", line)] == []
+
+
+@pytest.mark.needs_r
+@pytest.mark.parametrize("path", R_FILES, ids=shown)
+def test_every_r_file_parses(path: Path) -> None:
+    parse = "invisible(parse(commandArgs(TRUE)[1], encoding = 'UTF-8'))"
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", parse, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=shown)
+def test_every_script_explains_itself(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    text = path.read_text()
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "\nset -euo pipefail\n" in text
+    told = subprocess.run([path, "--help"], cwd="/", capture_output=True, text=True, check=True)
+    assert told.stdout.startswith(f"scripts/{path.name}")
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_every_relative_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\"", page.read_text())
+    targets = [link or source for link, source in links]
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist of this tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t", "wheel", "-t", "sdist"]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_wheel_carries_the_files_that_are_no_python(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = ROOT / "src/gristmill"
+    expected = {
+        str(path.relative_to(ROOT / "src"))
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert expected - names == set()
+    assert any(name.endswith(".R") for name in names)
+    assert any("/web/static/" in name for name in names)
+    assert any("/db/migrations/versions/" in name for name in names)
+
+
+def test_the_sdist_carries_what_a_build_and_a_reader_need(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "scripts/test"} <= names
+    assert {shown(path) for path in SOURCES} <= names
