@@ -1,1 +1,5 @@
-"""TODO."""
+"""Content by its hash: a directory by default."""
+
+from gristmill.blobs.directory import DirectoryBlobs
+
+__all__ = ["DirectoryBlobs"]

@@ -1,1 +1,67 @@
-"""TODO."""
+"""State in a database: SQLite in the data directory by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from gristmill.db.engine import Engine, make_engine
+from gristmill.db.migrate import DatabaseTooNew, upgrade
+from gristmill.db.services import DatabaseServices
+from gristmill.db.snapshots import DatabaseSnapshots
+from gristmill.db.tables import revisions, services, snapshots
+from gristmill.db.tokens import DatabaseTokens
+from gristmill.db.users import DatabaseUsers
+
+__all__ = ["Database", "DatabaseTooNew", "default_url", "open_database"]
+
+
+class Database:
+    """The stores on one database; satisfies `gristmill.ports.Stores`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.services = DatabaseServices(engine)
+        self.snapshots = DatabaseSnapshots(engine)
+        self.users = DatabaseUsers(engine)
+        self.tokens = DatabaseTokens(engine)
+
+    async def revision(self) -> int:
+        """Sum of all counters: moves whenever any in-memory copy may be stale."""
+        async with self._engine.read() as connection:
+            return int((await connection.execute(sa.select(sa.func.sum(revisions.c.value)))).scalar_one())
+
+    async def references(self) -> set[str]:
+        """Digests of all blobs that a service or a snapshot refers to, as of one moment."""
+        both = sa.union(
+            sa.select(services.c.content).where(services.c.content.is_not(None)),
+            sa.select(snapshots.c.content),
+        )
+        async with self._engine.read() as connection:
+            return {digest for (digest,) in await connection.execute(both)}
+
+    async def close(self) -> None:
+        """Wait for writes under way, then disconnect."""
+        await self._engine.close()
+
+
+def default_url(data: Path) -> str:
+    """URL of the embedded database of a data directory."""
+    path = data.resolve() / "gristmill.db"
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+async def open_database(url: str) -> Database:
+    """Connect, create the SQLite file if need be, and upgrade the schema.
+
+    Raises InvalidInput for a URL of another kind of database, DatabaseTooNew, and StateUnavailable when it
+    cannot be reached.
+    """
+    engine = make_engine(url)
+    try:
+        await upgrade(engine)
+    except BaseException:
+        await engine.close()
+        raise
+    return Database(engine)

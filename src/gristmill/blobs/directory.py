@@ -1,0 +1,152 @@
+"""Blobs as files of one directory, named by their SHA-256.
+
+    blobs/<64 hex digits>   content, mode 0400
+    blobs/tmp/              what is being written
+    blobs/lock              held shared by who adds, exclusively by who removes
+
+A blob appears under its name only once its bytes are on the disk; `put` returns only once the name is, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from gristmill.errors import NotFound, TooLarge
+from gristmill.ports import Blob, StateUnavailable
+
+__all__ = ["DirectoryBlobs"]
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 2**20
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class DirectoryBlobs:
+    """`BlobStore` in a directory of the server's own, which is created with mode 0700."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path / "tmp"
+        for directory in (path, self._temporary):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _sync_directory(path)
+        _sync_directory(path.parent)
+
+    async def put(self, source: BinaryIO, *, limit: int | None = None) -> Blob:
+        """Copied and hashed in a thread, in pieces of 1 MiB."""
+        return await asyncio.to_thread(self._put, source, limit)
+
+    async def open(self, digest: str) -> BinaryIO:
+        """A plain file: its descriptor may be sent to a shell, which cannot write through it."""
+        return await asyncio.to_thread(self._open, digest)
+
+    async def sweep(self, references: Callable[[], Awaitable[set[str]]], *, grace: float) -> int:
+        """Also removes what a killed `put` left behind."""
+        before = time.time() - grace
+        candidates = await asyncio.to_thread(self._older, before)
+        if not candidates:
+            return 0
+        unwanted = candidates - await references()
+        return await asyncio.to_thread(self._remove, unwanted, before)
+
+    def _put(self, source: BinaryIO, limit: int | None) -> Blob:
+        with _room_or_unavailable():
+            descriptor, name = tempfile.mkstemp(dir=self._temporary)
+            try:
+                with os.fdopen(descriptor, "wb") as target:
+                    blob = _copy(source, target, limit)
+                    target.flush()
+                    os.fchmod(target.fileno(), 0o400)
+                    os.fsync(target.fileno())
+                self._keep(name, blob.digest)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        return blob
+
+    def _keep(self, temporary: str, digest: str) -> None:
+        """Replaces what is there already by the same bytes, whose age then starts anew."""
+        with self._locked(fcntl.LOCK_SH):
+            os.rename(temporary, self._path / digest)
+        _sync_directory(self._path)
+
+    def _open(self, digest: str) -> BinaryIO:
+        if not _DIGEST.fullmatch(digest):
+            raise NotFound(f"{digest[:64]!r} names no content")
+        try:
+            return (self._path / digest).open("rb")
+        except FileNotFoundError:
+            raise NotFound(f"content {digest} is missing") from None
+
+    def _older(self, before: float) -> set[str]:
+        for entry in os.scandir(self._temporary):
+            if _modified(entry.path) < before:
+                Path(entry.path).unlink(missing_ok=True)
+        with os.scandir(self._path) as entries:
+            return {e.name for e in entries if _DIGEST.fullmatch(e.name) and _modified(e.path) < before}
+
+    def _remove(self, digests: set[str], before: float) -> int:
+        removed = 0
+        for digest in digests:
+            path = self._path / digest
+            with self._locked(fcntl.LOCK_EX):  # one by one: who adds does not wait for all of them
+                if _modified(path) < before:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        with open(self._path / "lock", "rb") as lock:
+            fcntl.flock(lock, kind)  # released as the file is closed
+            yield
+
+
+def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> Blob:
+    digest = hashlib.sha256()
+    size = 0
+    while chunk := source.read(_CHUNK):
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise TooLarge(f"the content is over the permitted {limit} bytes")
+        digest.update(chunk)
+        target.write(chunk)
+    return Blob(digest.hexdigest(), size)
+
+
+def _modified(path: str | Path) -> float:
+    """When the file was written, epoch seconds; infinity if it is gone."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+@contextmanager
+def _room_or_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StateUnavailable("there is no room left to store content") from error
+        raise
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,218 @@
+"""What the core asks of the outside: small Protocols, and the records that only stores know.
+
+Every method that writes returns once the write is durable. Each port has a fake in `gristmill.testing` and
+one suite in `tests/contract/`, which every adapter passes.
+
+A *revision* is a counter that grows with each write that other nodes have to hear of; comparing it with the
+last one seen tells whether an in-memory copy is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, NamedTuple, Protocol
+
+from gristmill.errors import Overloaded
+from gristmill.identity import Role
+from gristmill.services import Runtime, ServiceVersion
+
+__all__ = [
+    "Blob",
+    "BlobStore",
+    "ServiceStore",
+    "Snapshot",
+    "SnapshotStore",
+    "StateUnavailable",
+    "Stores",
+    "TokenFamily",
+    "TokenStore",
+    "User",
+    "UserStore",
+]
+
+
+class StateUnavailable(Overloaded):
+    """The database or the blob store does not take this read or write now; nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A saved workspace with its files: a zip in the blob store."""
+
+    id: str  #: a GUID
+    name: str
+    owner: str
+    runtime: Runtime
+    created: datetime  #: UTC, with zone
+    content: str  #: SHA-256 of the zip
+    size: int  #: of the zip, bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A local account."""
+
+    name: str
+    role: Role
+    password_hash: str  #: argon2id, in its encoded form
+    created: datetime  #: UTC, with zone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFamily:
+    """One login and all the token pairs that descend from it by refreshing; times are epoch seconds."""
+
+    id: str
+    username: str
+    role: Role  #: of the user as of now, not as of the login
+    generation: int  #: of the only pair that is valid
+    refresh_hash: str  #: SHA-256 of the only refresh token that is valid
+    created: int
+    used: int  #: of the last login or refresh
+
+
+class Blob(NamedTuple):
+    """Name and size of content that was stored."""
+
+    digest: str  #: SHA-256, 64 lower-case hex digits
+    size: int  #: bytes
+
+
+class ServiceStore(Protocol):
+    """Published versions. A version's `content` stays readable from its write to its removal."""
+
+    async def revision(self) -> int:
+        """Counter of all writes so far."""
+
+    async def load(self) -> tuple[int, list[ServiceVersion]]:
+        """The revision and all versions as of then, oldest first in the order in which they were added."""
+
+    async def add(self, service: ServiceVersion) -> int:
+        """Store a new version; the revision after it.
+
+        Raises Conflict if its name and version exist, and NotFound if its content is set and neither a
+        snapshot nor a service refers to it (any more).
+        """
+
+    async def replace(self, old: ServiceVersion, new: ServiceVersion) -> int | None:
+        """Put `new` in the place of `old`, keeping its rank; the revision after it.
+
+        None, and no change, if what is stored is not `old` (any more). Raises NotFound as `add` does.
+        """
+
+    async def remove(self, old: ServiceVersion) -> int | None:
+        """Remove `old`; the revision after it. None, and no change, if what is stored is not `old`."""
+
+
+class SnapshotStore(Protocol):
+    """Snapshots, by id."""
+
+    async def add(self, snapshot: Snapshot) -> None:
+        """Store a snapshot whose content is in the blob store already; Conflict if the id exists."""
+
+    async def get(self, id: str) -> Snapshot | None:
+        """The snapshot, or None."""
+
+    async def of(self, owner: str) -> list[Snapshot]:
+        """Snapshots of a user, oldest first."""
+
+    async def remove(self, id: str) -> bool:
+        """Whether there was one."""
+
+
+class UserStore(Protocol):
+    """Local accounts. What takes power from a user revokes all his token families in the same write."""
+
+    async def add(self, user: User) -> None:
+        """Store a new account; Conflict if the name exists."""
+
+    async def get(self, name: str) -> User | None:
+        """The account, or None."""
+
+    async def all(self) -> list[User]:
+        """Every account, by name."""
+
+    async def set_password(self, name: str, password_hash: str) -> None:
+        """Change the password, and revoke; NotFound."""
+
+    async def rehash(self, name: str, old_hash: str, new_hash: str) -> None:
+        """Another hash of the same password: nothing is revoked. No change if `old_hash` is outdated."""
+
+    async def set_role(self, name: str, role: Role) -> None:
+        """Change the role, and revoke; NotFound."""
+
+    async def remove(self, name: str) -> None:
+        """Remove the account and its families; NotFound."""
+
+
+class TokenStore(Protocol):
+    """Token families: at most one pair of tokens of each is valid."""
+
+    async def revision(self) -> int:
+        """Counter of all writes that made a token invalid."""
+
+    async def start(self, family: TokenFamily, *, password_hash: str) -> bool:
+        """Store a family; False if its user is gone or has another password hash by now."""
+
+    async def find(self, id: str) -> TokenFamily | None:
+        """The family, or None when it was revoked."""
+
+    async def rotate(self, id: str, *, old_hash: str, new_hash: str, now: int) -> bool:
+        """Next generation, if `old_hash` still is valid: one of several callers is told so."""
+
+    async def revoke(self, id: str) -> bool:
+        """Whether there was one."""
+
+    async def generations(self, ids: Iterable[str]) -> dict[str, int]:
+        """The valid generation of each of these families that still stands."""
+
+    async def purge(self, *, created_before: int, used_before: int) -> int:
+        """Forget families that were created, or last used, before these epoch seconds; how many."""
+
+
+class Stores(Protocol):
+    """The stores that share one database."""
+
+    @property
+    def services(self) -> ServiceStore:
+        """Published versions."""
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """Saved workspaces."""
+
+    @property
+    def users(self) -> UserStore:
+        """Local accounts."""
+
+    @property
+    def tokens(self) -> TokenStore:
+        """Logins."""
+
+    async def references(self) -> set[str]:
+        """Digests of all blobs that a service or a snapshot refers to."""
+
+    async def close(self) -> None:
+        """Let go of every connection; nothing is lost without it."""
+
+
+class BlobStore(Protocol):
+    """Content, named by its SHA-256."""
+
+    async def put(self, source: BinaryIO, *, limit: int | None = None) -> Blob:
+        """Copy `source`, from its position to its end, into the store.
+
+        Raises TooLarge beyond `limit` bytes, and StateUnavailable when there is no room. Content that is
+        there already is kept once, and counts as new to `sweep`.
+        """
+
+    async def open(self, digest: str) -> BinaryIO:
+        """A file with a descriptor of its own, read-only, at its start; stays readable if swept. NotFound."""
+
+    async def sweep(self, references: Callable[[], Awaitable[set[str]]], *, grace: float) -> int:
+        """Remove what nobody refers to and was put more than `grace` seconds ago; how many.
+
+        `references` is asked after candidates are chosen: what is put and referred to meanwhile stays.
+        """

@@ -1,0 +1,161 @@
+"""The published services: an in-memory copy that resolves without a query, over a store that is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from gristmill.errors import Forbidden, InvalidInput, NotFound
+from gristmill.identity import Permission, Principal, may_write
+from gristmill.ports import ServiceStore, SnapshotStore
+from gristmill.publishing import Limits, check_service, with_changes
+from gristmill.services import ServiceVersion
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Publish, resolve, patch and delete versions.
+
+    Empty until the first `refresh`. What this node writes is seen at once; what other nodes write, after the
+    next `refresh`, which is to be called every second or so.
+    """
+
+    def __init__(
+        self, services: ServiceStore, snapshots: SnapshotStore, *, limits: Limits | None = None
+    ) -> None:
+        self._store = services
+        self._snapshots = snapshots
+        self._limits = limits or Limits()
+        self._revision = -1
+        #: In the order of publishing, of all names and of each.
+        self._known: dict[tuple[str, str], ServiceVersion] = {}
+        self._lock = asyncio.Lock()
+        self._callbacks: list[Callable[[ServiceVersion], None]] = []
+
+    def resolve(self, name: str, version: str) -> ServiceVersion:
+        """The version; NotFound."""
+        found = self._known.get((name, version))
+        if found is None:
+            raise NotFound(f"there is no service {name!r} version {version!r}")
+        return found
+
+    def versions(self, name: str | None = None) -> list[ServiceVersion]:
+        """All versions, or those of one name, oldest first."""
+        return [service for service in self._known.values() if name is None or service.name == name]
+
+    def subscribe(self, callback: Callable[[ServiceVersion], None]) -> None:
+        """Have `callback` told of each version that was replaced or deleted, as it was before."""
+        self._callbacks.append(callback)
+
+    async def refresh(self) -> None:
+        """Reload if the store's revision moved."""
+        async with self._lock:
+            if await self._store.revision() != self._revision:
+                await self._reload()
+
+    async def publish(self, draft: ServiceVersion, snapshot: str | None, by: Principal) -> ServiceVersion:
+        """Store `draft` as a new version that `by` owns, with the content of his snapshot; durable on return.
+
+        Raises Forbidden, InvalidInput, TooLarge, NotFound for a snapshot that is not his, and Conflict.
+        """
+        by.require(Permission.SERVICES_PUBLISH)
+        service = replace(draft, owner=by.name, created=datetime.now(UTC))
+        service = await self._with_content(service, snapshot, by)
+        check_service(service, self._limits)
+        service = service.sealed()
+        async with self._lock:
+            await self._settle(await self._store.add(service), None, service)
+        return service
+
+    async def patch(
+        self, name: str, version: str, changes: Mapping[str, Any], by: Principal
+    ) -> ServiceVersion:
+        """The version with `changes` by record field; None keeps a value, `[]` clears a list.
+
+        Raises Forbidden, NotFound, InvalidInput and TooLarge.
+        """
+
+        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+            new = with_changes(old, changes)
+            if changes.get("snapshot_id"):
+                new = await self._with_content(new, changes["snapshot_id"], by)
+            check_service(new, self._limits)
+            new = new.sealed()
+            return await self._store.replace(old, new), new
+
+        patched = await self._write(name, version, by, change)
+        assert patched is not None
+        return patched
+
+    async def delete(self, name: str, version: str, by: Principal) -> None:
+        """Remove the version; Forbidden, NotFound."""
+
+        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+            return await self._store.remove(old), None
+
+        await self._write(name, version, by, change)
+
+    async def _write(
+        self,
+        name: str,
+        version: str,
+        by: Principal,
+        change: Callable[[ServiceVersion], Awaitable[tuple[int | None, ServiceVersion | None]]],
+    ) -> ServiceVersion | None:
+        """Apply `change` to what is stored; again if another node was faster."""
+        while True:
+            await self.refresh()
+            old = self.resolve(name, version)
+            if not may_write(by, old.owner):
+                raise Forbidden(
+                    f"{name} {version} belongs to {old.owner}: {by.name} ({by.role}) may not change it"
+                )
+            async with self._lock:
+                revision, new = await change(old)
+                if revision is not None:
+                    await self._settle(revision, old, new)
+                    return new
+
+    async def _with_content(
+        self, service: ServiceVersion, snapshot_id: str | None, by: Principal
+    ) -> ServiceVersion:
+        if not snapshot_id:
+            return replace(service, snapshot_id=None, content=None)
+        snapshot = await self._snapshots.get(snapshot_id)
+        if snapshot is None or snapshot.owner != by.name:
+            raise NotFound(f"there is no snapshot {snapshot_id!r}")
+        if snapshot.runtime != service.runtime:
+            raise InvalidInput(
+                f"snapshot {snapshot_id!r} holds a workspace of {snapshot.runtime}, "
+                f"and the service runs on {service.runtime}"
+            )
+        return replace(service, snapshot_id=snapshot.id, content=snapshot.content)
+
+    async def _settle(self, revision: int, old: ServiceVersion | None, new: ServiceVersion | None) -> None:
+        """Take over a write of our own; under the lock."""
+        if revision != self._revision + 1:
+            await self._reload()  # another node has written too: its versions may rank before ours
+            return
+        if new is not None:
+            self._known[new.name, new.version] = new
+        elif old is not None:
+            del self._known[old.name, old.version]
+        self._revision = revision
+        if old is not None:
+            self._tell(old)
+
+    async def _reload(self) -> None:
+        before = self._known
+        self._revision, services = await self._store.load()
+        self._known = {(service.name, service.version): service for service in services}
+        for key, service in before.items():
+            if self._known.get(key) != service:
+                self._tell(service)
+
+    def _tell(self, service: ServiceVersion) -> None:
+        for callback in self._callbacks:
+            callback(service)
