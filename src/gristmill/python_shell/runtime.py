@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from gristmill.schema import Value
 
-__all__ = ["Cancelled", "Missing", "ObjectError", "Runtime", "UserError"]
+__all__ = ["Cancelled", "Missing", "ObjectError", "Runtime", "RuntimeDied", "UserError"]
 
 Spec = Dict[str, Any]
 
@@ -28,6 +28,10 @@ class ObjectError(Exception):
 
 class Missing(Exception):
     """There is no object or file of this name; the text names it."""
+
+
+class RuntimeDied(Exception):
+    """The language's own process (R's) has ended: this shell cannot go on and is to be retired."""
 
 
 class Runtime(Protocol):
