@@ -56,6 +56,8 @@ class ServiceVersion:
     def sealed(self) -> ServiceVersion:
         """The same with its digest computed."""
         parts = (
+            self.name,
+            self.version,
             str(self.runtime),
             self.code,
             self.init_code,

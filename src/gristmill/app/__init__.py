@@ -1,1 +1,1 @@
-"""TODO."""
+"""Read settings, build everything, run it; the only importer of adapters."""

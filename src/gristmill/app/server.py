@@ -1,0 +1,141 @@
+"""Run a node behind uvicorn: one line when ready, a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+import uvicorn
+
+from gristmill.app.node import Node, open_node
+from gristmill.app.settings import Settings
+from gristmill.errors import GristmillError
+from gristmill.web import create_app
+
+__all__ = ["run"]
+
+log = structlog.get_logger()
+
+_BACKLOG = 4096
+#: New calls are refused with 503 for at least so long before the port closes, so that balancers notice.
+_LINGER_SECONDS = 0.5
+
+
+def run(settings: Settings, announce: Callable[[Node, str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, announce))
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises GristmillError that names the address and the way out."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        why = f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port"
+        raise GristmillError(why) from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, which would close the port at once."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base does, and tell that it is done."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def _serve(settings: Settings, announce: Callable[[Node, str], None]) -> None:
+    listener = _bind(settings.host, settings.port)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with listener:
+        opening = open_node(settings)
+        node = await _unless(stop, opening.__aenter__())
+        if node is None:
+            return
+        try:
+            server = _Server(_config(node))
+            serving = asyncio.create_task(server.serve([listener]), name="uvicorn")
+            await server.listening.wait()
+            node.phase.ready = True
+            announce(node, f"http://{_shown(settings.host)}:{listener.getsockname()[1]}")
+            await stop.wait()
+            await _drain(node, server, settings.drain_seconds)
+            await serving
+        finally:
+            await opening.__aexit__(None, None, None)
+    log.info("stopped")
+
+
+async def _unless(stop: asyncio.Event, opening: Awaitable[Node]) -> Node | None:
+    """The node, or None when the server is told to stop while it starts."""
+    start = asyncio.ensure_future(opening)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if start.done():
+        stopping.cancel()
+        return start.result()
+    start.cancel()
+    await asyncio.gather(start, return_exceptions=True)
+    return None
+
+
+def _config(node: Node) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(node.context),
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        backlog=_BACKLOG,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+async def _drain(node: Node, server: _Server, seconds: float) -> None:
+    """Refuse what is new, let what runs finish, then close the port."""
+    node.phase.draining = True
+    log.info("draining", in_flight=len(server.server_state.tasks), at_most_seconds=seconds)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while loop.time() - begun < seconds:
+        if not server.server_state.tasks and loop.time() - begun >= _LINGER_SECONDS:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        log.warning("drain_cut_short", in_flight=len(server.server_state.tasks))
+    server.should_exit = True
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,107 @@
+"""Requests to a shell, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from gristmill import errors
+from gristmill.frames import TIMES, Frame, Kind, Status
+from gristmill.services import ServiceVersion
+
+__all__ = ["Answer", "Request", "StageTimes", "failure_body"]
+
+
+class StageTimes(NamedTuple):
+    """Where the time of one call went, in microseconds."""
+
+    queue: int
+    load: int
+    decode: int
+    run: int
+    encode: int
+
+    def items(self) -> Iterable[tuple[str, int]]:
+        """Stage names with their times, in the order in which they happen."""
+        return zip(self._fields, self, strict=True)
+
+
+class Answer(NamedTuple):
+    """What a shell answered: `body` is ready for the caller; `ok` is False when user code failed."""
+
+    body: bytes
+    ok: bool
+    times: StageTimes
+
+
+_NO_TIMES = StageTimes(0, 0, 0, 0, 0)
+_ERRORS: dict[int, type[errors.GristmillError]] = {
+    Status.INVALID: errors.InvalidInput,
+    Status.MISSING: errors.NotFound,
+    Status.BROKEN: errors.ShellDied,
+    Status.TOO_LARGE: errors.LimitExceeded,
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Request:
+    """One frame to a shell and the future that its reply resolves; work in hand, so not frozen."""
+
+    kind: Kind
+    body: bytes
+    future: asyncio.Future[Answer]
+    limit: float | None  #: seconds it may run, None for no limit
+    service: ServiceVersion | None = None
+    meta: bytes = b""
+    descriptor: int | None = None  #: sent along; stays the sender's to close
+    submitted: float = 0.0  #: loop time
+    sent: float = 0.0
+    moves: int = 0  #: how often a shell died while this one waited behind another
+    alone: bool = False  #: run with nothing beside it: a group with it in died
+    handle: int = 0
+
+    def resolve(self, frame: Frame) -> None:
+        """Hand a reply to whoever waits; a late reply, whose caller has left, is normal."""
+        if self.future.done():
+            return
+        if frame.status <= Status.FAILED:
+            self.future.set_result(Answer(frame.body, frame.status == Status.OK, self._times(frame.meta)))
+        else:
+            self.future.set_exception(_error(frame))
+
+    def fail(self, error: errors.GristmillError) -> None:
+        """Tell whoever waits that there will be no reply."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _times(self, meta: bytes) -> StageTimes:
+        if len(meta) != TIMES.size:
+            return _NO_TIMES
+        return StageTimes(int((self.sent - self.submitted) * 1e6), *TIMES.unpack(meta))
+
+
+def _error(frame: Frame) -> errors.GristmillError:
+    kind = _ERRORS.get(frame.status, errors.ShellDied)
+    try:
+        message = str(msgspec.json.decode(frame.body)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        message = "the shell refused the request and did not say why"
+    return kind(message)
+
+
+def failure_body(message: str) -> bytes:
+    """The answer to a call whose user code failed in a way that its shell could not report."""
+    return msgspec.json.encode(
+        {
+            "success": False,
+            "errorMessage": message,
+            "outputParameters": {},
+            "outputFiles": {},
+            "consoleOutput": "",
+            "changedFiles": [],
+        }
+    )

@@ -1,0 +1,99 @@
+"""Where a scoring call goes: to the pool of its language, with what the limits say about its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from gristmill.calls import Answer, Request, StageTimes, failure_body
+from gristmill.errors import LimitExceeded, RuntimeUnavailable
+from gristmill.frames import Kind
+from gristmill.launching import Limits, ShellLauncher
+from gristmill.pool import Pool, PoolSettings
+from gristmill.services import Runtime, ServiceVersion
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """The generic pools, one per language that this machine has."""
+
+    def __init__(
+        self,
+        launcher: ShellLauncher,
+        *,
+        settings: PoolSettings,
+        limits: Limits,
+        open_content: Callable[[str], int],
+    ) -> None:
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._pools = {
+            runtime: Pool(runtime, launcher, settings=settings, limits=limits, open_content=open_content)
+            for runtime in launcher.runtimes
+        }
+
+    def start(self) -> None:
+        """Spawn the initial shells of each pool."""
+        for pool in self._pools.values():
+            pool.start()
+
+    async def wait_ready(self) -> None:
+        """Return when each pool has a shell ready. Raises ShellDied when one cannot start any."""
+        await asyncio.gather(*(pool.wait_ready() for pool in self._pools.values()))
+
+    async def score(self, service: ServiceVersion, body: bytes) -> Answer:
+        """Run the service on the caller's JSON.
+
+        Raises InvalidInput, Overloaded, TimedOut or ShellDied; what user code did wrong, limits of memory and
+        output included, is an answer with `ok` False.
+        """
+        request = Request(
+            kind=Kind.CALL,
+            body=body,
+            future=self._loop.create_future(),
+            limit=self._limits.execution_seconds,
+            service=service,
+        )
+        self.pool(service.runtime).submit(request)
+        try:
+            return await request.future
+        except LimitExceeded as error:
+            return Answer(failure_body(error.message), False, StageTimes(0, 0, 0, 0, 0))
+
+    async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
+        """Raise InvalidInput, naming the line, unless both parse; RuntimeUnavailable without the language."""
+        request = Request(
+            kind=Kind.OPERATION,
+            meta=b'{"op":"check","fd":false}',
+            body=msgspec.json.encode({"code": code, "initCode": init_code}),
+            future=self._loop.create_future(),
+            limit=self._limits.execution_seconds,
+        )
+        self.pool(runtime).submit(request)
+        await request.future
+
+    def pool(self, runtime: Runtime) -> Pool:
+        """The generic pool of a language. Raises RuntimeUnavailable."""
+        try:
+            return self._pools[runtime]
+        except KeyError:
+            here = " and ".join(self._pools) or "no language"
+            message = f"this server cannot run {runtime} services: it has {here} only"
+            raise RuntimeUnavailable(message) from None
+
+    def forget(self, service: ServiceVersion) -> None:
+        """A version was changed or deleted: shells drop it."""
+        pool = self._pools.get(service.runtime)
+        if pool is not None:
+            pool.forget(service)
+
+    def describe(self) -> dict[str, dict[str, object]]:
+        """Each pool's counts, by language."""
+        return {str(runtime): pool.describe() for runtime, pool in self._pools.items()}
+
+    async def close(self) -> None:
+        """End all shells."""
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))

@@ -1,0 +1,142 @@
+"""How far a shell is kept from the machine: its own user, and bubblewrap where it is there and works."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Isolation", "UserIds", "detect"]
+
+_SANDBOX = "/tmp/shell"  # noqa: S108 - a path inside the sandbox, on its own tmpfs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """What is used: `bubblewrap` and `users` each on or off, with what to tell the administrator."""
+
+    bubblewrap: str | None  #: path of the program
+    users: bool  #: every shell has a user id of its own
+    network: bool = True  #: shells may open connections
+
+    @property
+    def summary(self) -> str:
+        """A few words for the log and `/status`."""
+        parts = (["bubblewrap"] if self.bubblewrap else []) + (["own user ids"] if self.users else [])
+        return " + ".join(parts) or "none: shells run as the server's own user"
+
+
+class UserIds:
+    """Numeric user ids, one per living shell; no passwd entry is needed.
+
+    The range is derived from the server's process id, so that two servers on one machine do not share one.
+    """
+
+    def __init__(self, base: int | None = None) -> None:
+        self._base = base if base is not None else self._default_base()
+        self._taken: set[int] = set()
+
+    @staticmethod
+    def _default_base() -> int:
+        wide = 2_000_000 + (os.getpid() % 100_000) * 1024
+        for line in Path("/proc/self/uid_map").read_text().splitlines():
+            first, _, count = (int(part) for part in line.split())
+            if first <= wide and wide + 1024 <= first + count:
+                return wide
+        return 30_000 + (os.getpid() % 32) * 1024
+
+    def take(self) -> int:
+        """An id that no living shell has."""
+        uid = next(u for u in range(self._base, self._base + 1024) if u not in self._taken)
+        self._taken.add(uid)
+        return uid
+
+    def give_back(self, uid: int) -> None:
+        """The shell of this id and all its processes have ended."""
+        self._taken.discard(uid)
+
+
+def detect(interpreter: str, *, network: bool, bubblewrap: bool = True) -> tuple[Isolation, list[str]]:
+    """The strongest isolation that works here, and warnings for the administrator."""
+    warnings = []
+    program = shutil.which("bwrap") if bubblewrap else None
+    if program and not _works(program):
+        warnings.append(f"{program} is there but cannot make a sandbox here; shells run without it")
+        program = None
+    users = os.geteuid() == 0
+    if users and not program and not _reachable(interpreter):
+        warnings.append(
+            f"shells run as root, because no other user can reach {interpreter}: install bubblewrap, "
+            "or put Gristmill where others may read it"
+        )
+        users = False
+    if not users and not program:
+        warnings.append("shells can read what the server can read: install bubblewrap to keep them apart")
+    if not network and not program:
+        warnings.append("shells keep their network access: closing it needs bubblewrap")
+    return Isolation(bubblewrap=program, users=users, network=network), warnings
+
+
+def _works(program: str) -> bool:
+    probe = [program, *_NAMESPACES, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
+    try:
+        ended = subprocess.run(probe, capture_output=True, timeout=10, check=False)  # noqa: S603 - our words only
+        return ended.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _reachable(path: str) -> bool:
+    real = Path(path).resolve()
+    return all(parent.stat().st_mode & 0o001 for parent in (*real.parents, Path(path).parent.resolve()))
+
+
+_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--die-with-parent")
+
+
+@functools.cache
+def _home() -> Path | None:
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return None
+    return home if home.is_dir() and home != Path("/") else None
+
+
+def sandbox(
+    isolation: Isolation, *, data: Path, scratch: Path, uid: int | None, needed: list[Path], info: int
+) -> tuple[list[str], str]:
+    """Words to put before a shell's command, and its working directory as it will see it.
+
+    The root is read-only; the server's data and its user's home are hidden, except `needed` (interpreters).
+    """
+    if isolation.bubblewrap is None:
+        return [], str(scratch)
+    words = [isolation.bubblewrap, *_NAMESPACES, "--info-fd", str(info), "--ro-bind", "/", "/"]
+    words += ["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    masks = [mask for mask in (_home(), data) if mask is not None and mask.is_dir()]
+    for mask in masks:
+        words += ["--perms", "0755", "--tmpfs", str(mask)]
+    hidden = [*masks, Path("/tmp")]  # noqa: S108
+    for path in needed:
+        if any(path.is_relative_to(mask) for mask in hidden):
+            words += ["--ro-bind", str(path), str(path)]
+    if not isolation.network:
+        words.append("--unshare-net")
+    words += ["--bind", str(scratch), _SANDBOX, "--chdir", _SANDBOX]
+    if uid is not None:
+        words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
+        words += ["--bounding-set=-all", "--no-new-privs"]
+    return words, _SANDBOX
+
+
+def needed_paths() -> list[Path]:
+    """What a shell of the server's own interpreter reads: the installation, the environment, this package."""
+    package = Path(__file__).resolve().parents[2]
+    paths = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), package}
+    return sorted(paths)

@@ -1,0 +1,233 @@
+"""Shells as child processes of this server."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from gristmill.errors import RuntimeUnavailable
+from gristmill.launch.isolation import Isolation, UserIds, needed_paths, sandbox
+from gristmill.launch.process import LocalShellProcess
+from gristmill.launching import Limits
+from gristmill.services import Runtime
+
+__all__ = ["LocalLauncher"]
+
+log = structlog.get_logger()
+
+#: Modules that a warm Python shell has imported before its first service.
+_PRELOAD = ("numpy", "pandas")
+
+
+class LocalLauncher:
+    """Starts shells with a scrubbed environment, a scratch directory, limits and the isolation given.
+
+    Must be called from a thread that lives as long as the shells: they die with the thread that started them.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Path,
+        limits: Limits,
+        isolation: Isolation,
+        python: str = sys.executable,
+        r_program: str | None = None,
+        threads: int = 1,
+    ) -> None:
+        self._data = data.resolve()
+        self._limits = limits
+        self._isolation = isolation
+        self._threads = threads
+        self._interpreters = {Runtime.PYTHON: python}
+        r_program = r_program or shutil.which("R")
+        if r_program:
+            self._interpreters[Runtime.R] = r_program
+        self._users = UserIds() if isolation.users else None
+        self._scratch = self._data / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(mode=0o711, parents=True)
+        self._scratch.chmod(0o711)
+
+    @property
+    def runtimes(self) -> dict[Runtime, str]:
+        """The languages that can be started, with the interpreter of each."""
+        return dict(self._interpreters)
+
+    def config(self, runtime: Runtime) -> dict[str, object]:
+        """Body of the CONFIG frame."""
+        settings: dict[str, object] = {
+            "runtime": str(runtime),
+            "output_limit": self._limits.output_bytes,
+            "console_limit": self._limits.console_bytes,
+            "max_services": self._limits.services,
+        }
+        if runtime is Runtime.PYTHON:
+            settings["preload"] = list(_PRELOAD)
+        else:
+            settings["rscript"] = self._interpreters[runtime]
+        return settings
+
+    def launch(self, runtime: Runtime) -> LocalShellProcess:
+        """Start one; returns before it is ready. Raises RuntimeUnavailable where the language is missing."""
+        if runtime not in self._interpreters:
+            raise RuntimeUnavailable(f"this server has no {runtime}: install it and start the server again")
+        uid = self._users.take() if self._users else None
+        scratch = self._make_scratch(uid)
+        console = self._make_console(uid)
+        ours, theirs = socket.socketpair()
+        ours_fd, theirs_fd = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        info_read, info_write = os.pipe()
+        try:
+            process = self._spawn(runtime, scratch, uid, console, theirs, theirs_fd, info_write)
+        except BaseException:
+            for end in (ours, ours_fd):
+                end.close()
+            os.close(info_read)
+            os.close(console)
+            self._release(scratch, uid)
+            raise
+        finally:
+            for end in (theirs, theirs_fd):
+                end.close()
+            os.close(info_write)
+        ours.setblocking(False)
+        ours_fd.setblocking(False)
+        return LocalShellProcess(
+            process=process,
+            control=ours,
+            descriptors=ours_fd,
+            console=console,
+            info=info_read,
+            sandboxed=self._isolation.bubblewrap is not None,
+            uid=uid,
+            release=lambda: self._release(scratch, uid),
+        )
+
+    def _spawn(
+        self,
+        runtime: Runtime,
+        scratch: Path,
+        uid: int | None,
+        console: int,
+        control: socket.socket,
+        descriptors: socket.socket,
+        info: int,
+    ) -> subprocess.Popen[bytes]:
+        before, home = sandbox(
+            self._isolation, data=self._data, scratch=scratch, uid=uid, needed=needed_paths(), info=info
+        )
+        start = {
+            "control": control.fileno(),
+            "descriptors": descriptors.fileno(),
+            "limits": self._rlimits(uid),
+            "die_with_parent": not before,
+        }
+        # R's companion is of our own kind; only Python services run in an interpreter chosen for them.
+        python = self._interpreters[Runtime.PYTHON] if runtime is Runtime.PYTHON else sys.executable
+        command = [*before, python, "-m", "gristmill.python_shell.bootstrap", json.dumps(start)]
+        direct = None if before else uid  # in a sandbox, the last step before the shell changes the user
+        return subprocess.Popen(  # noqa: S603 - our own words only
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            cwd=scratch,
+            env=self._environment(home, python),
+            pass_fds=[control.fileno(), descriptors.fileno(), info],
+            start_new_session=True,
+            user=direct,
+            group=direct,
+            extra_groups=None if direct is None else [],
+        )
+
+    def _environment(self, home: str, python: str) -> dict[str, str]:
+        threads = str(self._threads)
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "TZ": os.environ.get("TZ", "UTC"),
+            "HOME": home,
+            "TMPDIR": f"{home}/tmp",  # noqa: S108 - a directory of the shell's own
+            "USER": "gristmill-shell",
+            "LOGNAME": "gristmill-shell",
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONSAFEPATH": "1",
+        }
+        if python != sys.executable:
+            environment["PYTHONPATH"] = str(self._package_path())
+        return environment
+
+    def _package_path(self) -> Path:
+        """A directory that holds this package alone, for interpreters that do not have it."""
+        folder = self._data / "shellpath"
+        folder.mkdir(mode=0o755, exist_ok=True)
+        link = folder / "gristmill"
+        if not link.exists():
+            link.symlink_to(Path(__file__).resolve().parents[1], target_is_directory=True)
+        return folder
+
+    def _rlimits(self, uid: int | None) -> dict[str, int]:
+        limits = self._limits
+        return {
+            # Address space is far more than what is resident; the watch on that is the exact limit.
+            "AS": limits.memory_bytes * 2 + (4 << 30),
+            "DATA": limits.memory_bytes + (1 << 30),
+            "FSIZE": limits.file_bytes,
+            "NPROC": limits.processes + (0 if uid is not None else _processes_of_this_user()),
+            "NOFILE": limits.open_files,
+            "CORE": 0,
+        }
+
+    def _make_scratch(self, uid: int | None) -> Path:
+        scratch = Path(tempfile.mkdtemp(prefix="shell-", dir=self._scratch))
+        (scratch / "tmp").mkdir(mode=0o700)
+        if uid is not None:
+            os.chown(scratch / "tmp", uid, uid)
+            os.chown(scratch, uid, uid)
+        return scratch
+
+    def _make_console(self, uid: int | None) -> int:
+        console, path = tempfile.mkstemp(prefix="console-", dir=self._scratch)
+        os.unlink(path)
+        if uid is not None:
+            os.fchown(console, uid, uid)
+        fcntl.fcntl(console, fcntl.F_SETFL, os.O_APPEND)
+        return console
+
+    def _release(self, scratch: Path, uid: int | None) -> None:
+        # Names in there are a user's: rmtree follows no links. What stays is removed at the next start.
+        shutil.rmtree(scratch, onerror=lambda _f, path, _e: log.warning("scratch_stays", path=str(path)))
+        if self._users and uid is not None:
+            self._users.give_back(uid)
+
+
+def _processes_of_this_user() -> int:
+    """How many processes and threads the server's own user has: the limit is counted per user."""
+    me = os.geteuid()
+    if me == 0:
+        return 0  # not enforced for root
+    count = 0
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                if entry.stat().st_uid == me:
+                    count += len(os.listdir(f"/proc/{entry.name}/task"))
+            except OSError:
+                continue  # it has ended meanwhile
+    return count

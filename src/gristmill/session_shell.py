@@ -1,0 +1,196 @@
+"""The shell of one session: operations asked one after another, and what it printed, read at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from gristmill.calls import Request
+from gristmill.errors import Gone, GristmillError, ShellDied
+from gristmill.frames import Kind
+from gristmill.launching import Limits, ShellLauncher
+from gristmill.services import Runtime
+from gristmill.shell import Shell, over_memory
+
+__all__ = ["SessionShell"]
+
+
+class SessionShell:
+    """Implements `ShellKeeper` for a shell that belongs to one session."""
+
+    def __init__(self, shell: Shell | None, *, limits: Limits, staging: Path) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._staging = staging  #: where files on their way to the user are kept, without a name
+        self._ready = asyncio.Event()
+        self._shell = shell
+        self._why: GristmillError | None = None
+        self._mark = 0  #: offset in the console file at which the current or last execution began
+        self._end: int | None = None
+        if shell is not None:
+            shell.adopt(self)
+            self._ready.set()
+
+    def launch(self, launcher: ShellLauncher, runtime: Runtime) -> None:
+        """Start a shell where none was given."""
+        self._shell = Shell(
+            launcher.launch(runtime),
+            self,
+            config=launcher.config(runtime),
+            output_limit=self._limits.output_bytes,
+        )
+
+    async def wait_ready(self) -> None:
+        """Return when operations can be asked. Raises ShellDied when the shell does not start."""
+        try:
+            await asyncio.wait_for(self._ready.wait(), self._limits.start_seconds)
+        except TimeoutError:
+            self.kill(ShellDied("the session's shell did not start in time"))
+            raise ShellDied("the session's shell did not start in time") from None
+        if self._why is not None:
+            raise ShellDied(f"the session's shell did not start: {self._why.message}")
+
+    @property
+    def launched(self) -> bool:
+        """Whether there is a shell, ready or not."""
+        return self._shell is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether operations can still be asked."""
+        return self._why is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is under way."""
+        return self._shell is not None and bool(self._shell.inflight)
+
+    @property
+    def executing(self) -> bool:
+        """Whether an operation is under way on a shell that lives."""
+        return self.busy and self._why is None
+
+    async def ask(
+        self, op: str, *, body: bytes = b"", descriptor: int | None = None, **words: object
+    ) -> bytes:
+        """Carry out an operation; its answer's body.
+
+        Raises InvalidInput, NotFound, LimitExceeded as the shell says, and Gone when the shell has ended.
+        """
+        shell = self._living()
+        request = Request(
+            kind=Kind.OPERATION,
+            meta=msgspec.json.encode({"op": op, "fd": descriptor is not None, **words}),
+            body=body,
+            future=self._loop.create_future(),
+            limit=None,
+            descriptor=descriptor,
+            submitted=self._loop.time(),
+        )
+        if op == "execute":
+            self._mark, self._end = os.fstat(shell.console).st_size, None
+        shell.send(request)
+        try:
+            answer = await request.future
+        except ShellDied as error:
+            raise Gone(f"the session has ended: {error.message}") from error
+        finally:
+            if op == "execute" and self.alive:
+                self._end = os.fstat(shell.console).st_size
+        return answer.body
+
+    async def ask_json(self, op: str, **words: object) -> Mapping[str, Any]:
+        """As `ask`, for operations that answer an object."""
+        answer: dict[str, Any] = msgspec.json.decode(await self.ask(op, **words), type=dict[str, Any])  # type: ignore[arg-type]
+        return answer
+
+    async def give(self, op: str, source: BinaryIO, **words: object) -> None:
+        """An operation that reads a file which the server lends it."""
+        await self.ask(op, descriptor=source.fileno(), **words)
+
+    async def take(self, op: str, **words: object) -> BinaryIO:
+        """An operation that writes a file; the caller gets it at its start, without a name, and closes it."""
+        lent = tempfile.TemporaryFile(dir=self._staging)  # noqa: SIM115 - closed below
+        try:
+            await self.ask(op, descriptor=lent.fileno(), **words)
+            return await asyncio.to_thread(_own_copy, lent, self._staging)
+        finally:
+            lent.close()
+
+    def console(self) -> str:
+        """What the current or last execution printed so far, cut to the limit."""
+        shell = self._shell
+        if shell is None or shell.dead:
+            return ""
+        end = os.fstat(shell.console).st_size if self._end is None else self._end
+        length = max(0, min(end - self._mark, self._limits.console_bytes))
+        return os.pread(shell.console, length, self._mark).decode("utf-8", "replace")
+
+    def interrupt(self) -> None:
+        """Ask the code that runs to stop. Raises Gone."""
+        self._living().interrupt()
+
+    def check(self) -> None:
+        """End the shell when it has grown past its memory; to be called now and then."""
+        shell = self._shell
+        if shell is not None and self.alive and self.busy:
+            used = shell.memory()
+            if used > self._limits.memory_bytes:
+                self.kill(over_memory(used, self._limits.memory_bytes))
+
+    def kill(self, reason: GristmillError) -> None:
+        """End it at once."""
+        if self._shell is not None and not self._shell.dead:
+            self._shell.kill(reason)
+
+    async def close(self) -> None:
+        """End it, and wait until it is gone."""
+        if self._shell is None:
+            return
+        if self._shell.inflight or not self._shell.ready:
+            self._shell.kill(Gone("the session was closed"))
+        elif not self._shell.dead:
+            self._shell.close()
+        await self._shell.gone()
+
+    def _living(self) -> Shell:
+        if self._why is not None or self._shell is None:
+            why = self._why.message if self._why else "it was closed"
+            raise Gone(f"the session has ended: {why}")
+        return self._shell
+
+    # ShellKeeper
+
+    def on_ready(self, shell: Shell) -> None:
+        """The shell takes operations."""
+        self._ready.set()
+
+    def on_reply(self, shell: Shell, request: Request) -> None:
+        """Nothing waits anywhere but in the socket."""
+
+    def on_death(self, shell: Shell, waiting: list[Request]) -> None:
+        """The workspace is lost; whoever waits hears of it."""
+        self._why = shell.reason or Gone(f"its process ended with status {shell.exit_status}")
+        for request in waiting:
+            request.fail(Gone(f"the session has ended: {self._why.message}"))
+        self._ready.set()
+
+
+def _own_copy(lent: BinaryIO, staging: Path) -> BinaryIO:
+    """A copy that the shell, which may have kept the descriptor, cannot change any more."""
+    copy = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - the caller closes it
+    size = os.fstat(lent.fileno()).st_size
+    offset = 0
+    while offset < size:
+        sent = os.copy_file_range(lent.fileno(), copy.fileno(), size - offset, offset)
+        if sent == 0:
+            break
+        offset += sent
+    copy.seek(0)
+    return copy
