@@ -191,6 +191,9 @@ class Stores(Protocol):
     def tokens(self) -> TokenStore:
         """Logins."""
 
+    async def revision(self) -> int:
+        """Moves with the revision of any store; also proves that the database answers."""
+
     async def references(self) -> set[str]:
         """Digests of all blobs that a service or a snapshot refers to."""
 
