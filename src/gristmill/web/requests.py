@@ -1,0 +1,118 @@
+"""What is read off a request before any framework sees it: token, id, body."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from itertools import count
+from typing import Any, BinaryIO
+
+from starlette.types import Message, Receive
+
+from gristmill.errors import GristmillError, InvalidInput, NotAuthenticated, TooLarge
+
+__all__ = [
+    "REQUEST_ID",
+    "Disconnected",
+    "announced",
+    "bearer",
+    "find",
+    "limited",
+    "new_id",
+    "read_body",
+    "spool",
+    "too_large",
+]
+
+#: Key of the ASGI scope under which the gateway leaves the request's id, as text.
+REQUEST_ID = "gristmill.request_id"
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+_PREFIX = os.urandom(6).hex().encode()
+_numbers = count(1)
+
+
+class Disconnected(GristmillError):
+    """The caller left before its request was complete; nobody reads the answer."""
+
+
+def find(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Value of the first header called `name`, in lower case."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def bearer(authorization: bytes | None) -> str:
+    """The token of an Authorization header; scheme in any case, blanks trimmed. Raises NotAuthenticated."""
+    if authorization is None:
+        raise NotAuthenticated("this needs a token: send 'Authorization: Bearer <access_token>'")
+    scheme, _, token = authorization.strip().partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token:
+        raise NotAuthenticated("the Authorization header does not read 'Bearer <access_token>'")
+    return token.decode("latin-1")
+
+
+def new_id(given: bytes | None) -> bytes:
+    """The caller's own request id where it is a sane one, else one that is unique to this process."""
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    return b"%b-%x" % (_PREFIX, next(_numbers))
+
+
+def announced(length: bytes | None, limit: int) -> None:
+    """Raise TooLarge if Content-Length announces more than `limit` bytes."""
+    if length is not None and length.isdigit() and int(length[:20]) > limit:
+        raise too_large(limit)
+
+
+def too_large(limit: int) -> TooLarge:
+    """The error for a body over `limit` bytes."""
+    return TooLarge(f"the body is too large: this server takes {limit:,} bytes at most here")
+
+
+def limited(receive: Receive, limit: int) -> Receive:
+    """`receive` that raises TooLarge past `limit` bytes, and Disconnected when the caller left."""
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected("the caller left while sending")
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise too_large(limit)
+        return message
+
+    return counting
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is over `limit` bytes, and Disconnected."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body") and len(body) <= limit:
+        return body
+    parts, size = [body], len(body)
+    while message["type"] == "http.request" and size <= limit:
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    raise too_large(limit) if size > limit else Disconnected("the caller left while sending")
+
+
+async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:
+    """Write the body to `file` as it comes, and rewind. Raises TooLarge; InvalidInput if empty."""
+    receive = limited(receive, limit)
+    message: dict[str, Any] = {"more_body": True}
+    while message.get("more_body", False):
+        message = dict(await receive())
+        file.write(message.get("body", b""))
+    if file.tell() == 0:
+        raise InvalidInput("the body is empty: send the serialized object as application/octet-stream")
+    file.seek(0)

@@ -1,0 +1,18 @@
+"""The operations of the core API, a module for each group."""
+
+from gristmill.web.endpoints import Table
+from gristmill.web.routes import docs, files, later, login, services, sessions, snapshots, status, workspace
+
+__all__ = ["TABLES"]
+
+TABLES: tuple[Table, ...] = (
+    login.table,
+    services.table,
+    sessions.table,
+    workspace.table,
+    files.table,
+    snapshots.table,
+    status.table,
+    later.table,
+    docs.table,
+)

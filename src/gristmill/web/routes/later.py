@@ -1,0 +1,89 @@
+"""Operations of the protocol that this server does not carry out yet: 501, once the caller is known."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from gristmill.errors import NotSupported
+from gristmill.identity import Permission
+from gristmill.web.endpoints import Handler, Table
+
+__all__ = ["table"]
+
+table = Table("Not available yet")
+
+_VERSION = "/{name}/{version}"
+_BATCH = f"/api{_VERSION}/batch"
+_CONSUME = Permission.SERVICES_CONSUME
+_PUBLISH = Permission.SERVICES_PUBLISH
+_WRITE = Permission.SERVICES_WRITE_OWN
+_NODES = Permission.NODES_MANAGE
+
+_LATER: tuple[tuple[str, str, Permission, str, str, int], ...] = (
+    (
+        "POST",
+        "/realtime-services/{name}",
+        _PUBLISH,
+        "publishRealtimeWebServiceByName",
+        "Realtime services",
+        201,
+    ),
+    (
+        "POST",
+        f"/realtime-services{_VERSION}",
+        _PUBLISH,
+        "publishRealtimeWebServiceByNameVersion",
+        "Realtime services",
+        201,
+    ),
+    (
+        "PATCH",
+        f"/realtime-services{_VERSION}",
+        _WRITE,
+        "patchRealtimeWebServiceByNameVersion",
+        "Realtime services",
+        200,
+    ),
+    ("POST", f"/services{_VERSION}/pool", _WRITE, "createOrUpdateServicePool", "Dedicated pools", 200),
+    (
+        "GET",
+        f"/services{_VERSION}/pool",
+        Permission.SERVICES_READ,
+        "getServicePoolStatus",
+        "Dedicated pools",
+        200,
+    ),
+    ("DELETE", f"/services{_VERSION}/pool", _WRITE, "deleteServicePool", "Dedicated pools", 200),
+    ("GET", "/computenodes", _NODES, "getComputeNodes", "Lists of compute nodes", 200),
+    ("POST", "/computenodes", _NODES, "setComputeNodes", "Lists of compute nodes", 200),
+    ("PUT", "/computenodes", _NODES, "addComputeNode", "Lists of compute nodes", 200),
+    ("DELETE", "/computenodes", _NODES, "removeComputeNode", "Lists of compute nodes", 200),
+    ("POST", _BATCH, _CONSUME, "StartBatchExecution", "Batches", 202),
+    ("GET", _BATCH, _CONSUME, "GetBatchExecutions", "Batches", 200),
+    ("GET", f"{_BATCH}/{{executionId}}", _CONSUME, "GetBatchExecutionStatus", "Batches", 200),
+    ("DELETE", f"{_BATCH}/{{executionId}}", _CONSUME, "CancelAndDeleteBatchExecution", "Batches", 200),
+    ("GET", f"{_BATCH}/{{executionId}}/{{index}}/files", _CONSUME, "GetBatchExecutionFiles", "Batches", 200),
+    (
+        "GET",
+        f"{_BATCH}/{{executionId}}/{{index}}/files/{{fileName}}",
+        _CONSUME,
+        "GetBatchExecutionFile",
+        "Batches",
+        200,
+    ),
+)
+
+
+def _refuses(what: str) -> Handler:
+    async def handler() -> Response:
+        raise NotSupported(
+            f"{what} are part of the protocol, and this version of the server does not have them"
+        )
+
+    return handler
+
+
+for _method, _path, _allow, _operation, _what, _status in _LATER:
+    table.add(
+        _method, _path, allow=_allow, operation_id=_operation, summary=f"{_what} (501)", status=_status
+    )(_refuses(_what))

@@ -1,0 +1,58 @@
+"""How the server is."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from gristmill.errors import Draining, Overloaded
+from gristmill.identity import Permission
+from gristmill.web import render
+from gristmill.web.endpoints import Ctx, Table
+from gristmill.web.models import Status
+
+__all__ = ["table"]
+
+table = Table("Status")
+
+
+@table.add(
+    "GET",
+    "/status",
+    allow=Permission.STATUS_READ,
+    operation_id="status",
+    summary="Health of the system and its parts",
+    answer=Status,
+)
+async def status(context: Ctx) -> Response:
+    """Down to each node, pool and database."""
+    return render.json(await context.status())
+
+
+@table.add(
+    "GET",
+    "/health/live",
+    allow="public",
+    operation_id="isLive",
+    summary="Whether the process answers",
+    answer=dict[str, str],
+)
+async def live() -> Response:
+    """For an orchestrator: restart the process if this fails."""
+    return render.json({"status": "pass"})
+
+
+@table.add(
+    "GET",
+    "/health/ready",
+    allow="public",
+    operation_id="isReady",
+    summary="Whether requests are welcome",
+    answer=dict[str, str],
+)
+async def ready(context: Ctx) -> Response:
+    """For a load balancer: 503 until the server has started, and again once it is shutting down."""
+    if context.phase.draining:
+        raise Draining("the server is shutting down")
+    if not context.phase.ready:
+        raise Overloaded("the server is starting")
+    return render.json({"status": "pass"})

@@ -1,0 +1,135 @@
+"""The scoring route, `POST /api/{name}/{version}`: bare ASGI, because here every microsecond counts."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from urllib.parse import unquote
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from gristmill.calls import Answer
+from gristmill.errors import Draining, GristmillError
+from gristmill.identity import Permission
+from gristmill.web.context import Context
+from gristmill.web.problems import Problem, http_problem, problem, unexpected
+from gristmill.web.requests import Disconnected, announced, bearer, new_id, read_body
+
+__all__ = ["Scoring", "segments", "send_problem"]
+
+log = structlog.get_logger("gristmill.web")
+
+_JSON = (b"content-type", b"application/json")
+_ALLOW = [(b"allow", b"POST")]
+
+
+def segments(scope: Scope) -> list[str]:
+    """The path cut at its slashes and only then decoded, so that an encoded slash cuts nothing."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None or b"%" not in raw:
+        path: str = scope["path"]
+        return path.split("/")
+    return [unquote(part) for part in raw.decode("latin-1").split("/")]
+
+
+class Scoring:
+    """Answers scoring calls: token, permission, service, body, dispatcher, and the bytes back as they are."""
+
+    __slots__ = ("_cached", "_dispatcher", "_limit", "_logs", "_phase", "_registry", "_timing", "_verify")
+
+    def __init__(self, context: Context) -> None:
+        self._cached = context.accounts.cached
+        self._verify = context.accounts.verify
+        self._registry = context.registry
+        self._dispatcher = context.dispatcher
+        self._phase = context.phase
+        self._limit = context.limits.body_bytes
+        self._logs = context.log_scoring
+        self._timing = context.server_timing
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, name: str, version: str) -> None:
+        """Answer one request to a path of the scoring form, whatever its method."""
+        authorization, length, given_id = _headers(scope)
+        request_id = new_id(given_id)
+        started = perf_counter() if self._logs else 0.0
+        failure = answer = None
+        try:
+            token = bearer(authorization)
+            caller = self._cached(token) or await self._verify(token)
+            if scope["method"] != "POST" or self._phase.draining:
+                failure = _refusal(scope["method"])
+            else:
+                caller.require(Permission.SERVICES_CONSUME)
+                answer = await self._run(receive, name, version, length)
+        except Disconnected:
+            return
+        except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
+            failure = _failure(error, name, version, request_id)
+        if answer is not None:
+            await self._send(send, answer, request_id, scope)
+        elif failure is not None:
+            await send_problem(send, failure, request_id)
+        if self._logs:
+            self._log(started, 200 if failure is None else failure.status, name, version, request_id)
+
+    async def _run(self, receive: Receive, name: str, version: str, length: bytes | None) -> Answer:
+        service = self._registry.resolve(name, version)
+        if length is not None:
+            announced(length, self._limit)
+        return await self._dispatcher.score(service, await read_body(receive, self._limit))
+
+    async def _send(self, send: Send, answer: Answer, request_id: bytes, scope: Scope) -> None:
+        headers = [_JSON, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id)]
+        if self._timing or b"timing" in scope["query_string"]:
+            headers.append((b"server-timing", _server_timing(answer)))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _log(self, started: float, status: int, name: str, version: str, request_id: bytes) -> None:
+        elapsed = round((perf_counter() - started) * 1000, 3)
+        log.info(
+            "scored", service=name, version=version, status=status, ms=elapsed, request_id=request_id.decode()
+        )
+
+
+def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Authorization, Content-Length and X-Request-Id, in one pass."""
+    authorization = length = request_id = None
+    for key, value in scope["headers"]:
+        if key == b"authorization":
+            authorization = value
+        elif key == b"content-length":
+            length = value
+        elif key == b"x-request-id":
+            request_id = value
+    return authorization, length, request_id
+
+
+async def send_problem(send: Send, failure: Problem, request_id: bytes) -> None:
+    """Send an error as a whole response."""
+    headers = [*failure.headers, (b"x-request-id", request_id)]
+    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.body", "body": failure.body})
+
+
+def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:
+    if isinstance(error, GristmillError):
+        return problem(error)
+    log.error("scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error)
+    return unexpected(request_id.decode())
+
+
+def _refusal(method: str) -> Problem:
+    """Of a call that is not to be scored at all: the wrong method, or a server that is shutting down."""
+    if method == "POST":
+        return problem(Draining("the server is shutting down; try again in a moment", retry_after=2.0))
+    if method == "OPTIONS":
+        return Problem(204, _ALLOW, b"")
+    return http_problem(405, f"{method} is not possible here: a service is called by POST", _ALLOW)
+
+
+def _server_timing(answer: Answer) -> bytes:
+    """Stage times as the Server-Timing header has them, in milliseconds."""
+    return ", ".join(
+        f"{stage};dur={micros / 1000:.3f}" for stage, micros in answer.times._asdict().items()
+    ).encode()
