@@ -1,8 +1,13 @@
 """What all tests share."""
 
+import contextlib
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import pytest
+from tests.servers import Server, start_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -11,3 +16,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("needs_r"):
                 item.add_marker(pytest.mark.skip(reason="there is no R on this machine"))
+
+
+@contextlib.contextmanager
+def stopping(server: Server) -> Iterator[Server]:
+    """Lend a server; on leaving it must stop by itself, and cleanly."""
+    try:
+        yield server
+        if server.process.poll() is None:
+            assert server.stop() == 0, server.log.read_text()
+    finally:
+        server.process.kill()
+        server.process.wait()
+        if server.process.stdout:
+            server.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server with default settings, shared by all tests that do it no harm."""
+    with stopping(start_server(tmp_path_factory.mktemp("server"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def admin(server: Server) -> Iterator[httpx.Client]:
+    """A client of the shared server, logged in as admin."""
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """`serve(*flags, environment={…})` starts a server for this test alone; once more, on the same state.
+
+    A test may stop or kill it; one that still runs at the end is stopped, and must end with 0.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(*flags: str, environment: dict[str, str] | None = None) -> Server:
+            return stack.enter_context(stopping(start_server(tmp_path, *flags, environment=environment)))
+
+        yield start

@@ -16,7 +16,7 @@ as_json <- function(value)
     jsonlite::toJSON(value, auto_unbox = TRUE, dataframe = "columns", digits = NA, na = "null")
 
 # Log in; returns the header that every other call carries.
-log_in <- function(user = Sys.getenv("GRISTMILL_USER", "admin"), password = Sys.getenv("GRISTMILL_PASSWORD")) {
+log_in <- function(user = Sys.getenv("GRISTMILL_USERNAME", "admin"), password = Sys.getenv("GRISTMILL_PASSWORD")) {
     tokens <- answer(httr::POST(paste0(server, "/login"), httr::content_type_json(),
                                 body = as_json(list(username = user, password = password))))
     httr::add_headers(Authorization = paste("Bearer", tokens$access_token))

@@ -13,7 +13,7 @@ def connect() -> httpx.Client:
         timeout=60,
         event_hooks={"response": [_stop_at_refusal]},
     )
-    user = os.environ.get("GRISTMILL_USER", "admin")
+    user = os.environ.get("GRISTMILL_USERNAME", "admin")
     login = {"username": user, "password": os.environ["GRISTMILL_PASSWORD"]}
     token = client.post("/login", json=login).json()["access_token"]
     client.headers["Authorization"] = f"Bearer {token}"

@@ -1,0 +1,27 @@
+"""scripts/demo, as a new user types it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_publishes_and_scores_from_both_languages_bit_for_bit() -> None:
+    told = subprocess.run(
+        [ROOT / "scripts/demo"],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    languages = 2 if shutil.which("Rscript") else 1
+    assert told.stdout.count("10 rows scored over REST, equal bit for bit to predict()") == languages
+    assert "without the column lstat: status 400" in told.stdout
+    assert "nothing of it is left" in told.stdout
+    assert "Traceback" not in told.stdout + told.stderr

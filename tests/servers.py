@@ -1,0 +1,67 @@
+"""Real servers for tests: started as users start them, on a free port, with state of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+__all__ = ["ADMIN_PASSWORD", "Server", "start_server"]
+
+ADMIN_PASSWORD = "only for tests: Xq7"
+GRISTMILL = Path(sys.executable).with_name("gristmill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A `gristmill serve` that has said that it is ready."""
+
+    url: str
+    data: Path
+    log: Path  #: what it writes to standard error
+    process: subprocess.Popen[str]
+    password: str = ADMIN_PASSWORD
+
+    def client(self, username: str = "admin", password: str | None = None) -> httpx.Client:
+        """A client that is logged in; the caller's to close."""
+        client = httpx.Client(base_url=self.url, timeout=60)
+        login = {"username": username, "password": password or self.password}
+        token = client.post("/login", json=login).raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        return client
+
+    def stop(self) -> int:
+        """Ask it to stop as an administrator would; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+def start_server(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Server:
+    """Start one that keeps all that it writes in `folder`; returns when it is ready.
+
+    Raises RuntimeError, with its log, when it ends before that.
+    """
+    data, log = folder / "data", folder / "server.log"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GRISTMILL_")}
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            [GRISTMILL, "serve", "--port", "0", "--data", str(data), *flags],
+            cwd=folder,
+            env={**clean, "GRISTMILL_ADMIN_PASSWORD": ADMIN_PASSWORD, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if " is ready at " in line:
+            url = line.split(" at ", 1)[1].split()[0]
+            return Server(url=url, data=data, log=log, process=process)
+    raise RuntimeError(f"the server ended with status {process.wait()}:\n{log.read_text()}")
