@@ -1,4 +1,4 @@
-"""A launcher whose shells are coroutines on the other end of a socket: deaths and replies come when a test says so."""
+"""A launcher whose shells are coroutines behind a socket: deaths and replies come when a test says so."""
 
 from __future__ import annotations
 

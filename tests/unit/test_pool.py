@@ -178,7 +178,7 @@ async def test_a_call_over_its_time_is_stopped_and_the_next_is_served() -> None:
     launcher.on_request = only_load
     async with a_pool(launcher) as pool:
         (slow,) = submit(pool, call(service(), limit=0.05))
-        with pytest.raises(TimedOut, match="limit of 0.05 s"):
+        with pytest.raises(TimedOut, match=r"limit of 0\.05 s"):
             await slow
         launcher.on_request = answering(b"next")
         assert (await submit(pool, call(service()))[0]).body == b"next"
@@ -323,8 +323,11 @@ async def test_only_a_shell_that_never_ran_anything_is_given_to_a_session() -> N
         assert pool.take_fresh() is None
     launcher = FakeLauncher(answering())
     async with a_pool(launcher) as pool:
-        assert pool.take_fresh() is not None
+        given = pool.take_fresh()
+        assert given is not None
         await until(lambda: len(launcher.processes) == 2)
+        given.close()
+        await given.gone()
 
 
 @settings(max_examples=40, deadline=None)
