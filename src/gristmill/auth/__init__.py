@@ -3,7 +3,7 @@
 from gristmill.auth.accounts import Accounts, Lifetimes
 from gristmill.auth.keys import SigningKey, load_or_create_key, read_key
 from gristmill.auth.passwords import Passwords, generate_password
-from gristmill.auth.tokens import Signer, TokenPair, load_signer
+from gristmill.auth.tokens import TokenPair
 from gristmill.auth.users import ADMIN, Users, ensure_admin
 
 __all__ = [
@@ -11,13 +11,11 @@ __all__ = [
     "Accounts",
     "Lifetimes",
     "Passwords",
-    "Signer",
     "SigningKey",
     "TokenPair",
     "Users",
     "ensure_admin",
     "generate_password",
     "load_or_create_key",
-    "load_signer",
     "read_key",
 ]

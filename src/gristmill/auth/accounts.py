@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from gristmill.auth.keys import SigningKey
 from gristmill.auth.lockout import Lockout
 from gristmill.auth.passwords import Passwords
 from gristmill.auth.tokens import ACCESS, REFRESH, Claims, Signer, TokenPair, fingerprint
@@ -37,7 +38,7 @@ class Lifetimes:
 class Accounts:
     """Tokens of local accounts.
 
-    `cached` is the hot path. `refresh_verdicts` is to be called every second or so: it is how a node hears what
+    `cached` is the hot path. `synchronize` is to be called every second or so: it is how a node hears what
     other processes have revoked. What is revoked through this object is dead here at once.
     """
 
@@ -45,16 +46,16 @@ class Accounts:
         self,
         users: UserStore,
         tokens: TokenStore,
-        signer: Signer,
         *,
-        passwords: Passwords | None = None,
+        key: SigningKey,
+        passwords: Passwords,
         lifetimes: Lifetimes | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._users = users
         self._tokens = tokens
-        self._signer = signer
-        self._passwords = passwords or Passwords()
+        self._signer = Signer(key)
+        self._passwords = passwords
         self._lifetimes = lifetimes or Lifetimes()
         self._clock = clock
         self._verdicts = Verdicts(tokens, clock=clock)
@@ -123,9 +124,9 @@ class Accounts:
         self._verdicts.keep(token, principal, claims, epoch)
         return principal
 
-    async def refresh_verdicts(self) -> None:
+    async def synchronize(self) -> None:
         """Forget the verdicts on tokens that were revoked elsewhere."""
-        await self._verdicts.refresh()
+        await self._verdicts.synchronize()
 
     async def purge(self) -> int:
         """Delete families that have expired; how many. Once an hour is enough."""

@@ -8,17 +8,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError
 
-from gristmill.auth.keys import SigningKey, load_or_create_key, read_key
+from gristmill.auth.keys import SigningKey
 from gristmill.errors import NotAuthenticated
 from gristmill.identity import Role
 
-__all__ = ["Claims", "Signer", "TokenPair", "fingerprint", "load_signer"]
+__all__ = ["Claims", "Signer", "TokenPair", "fingerprint"]
 
 ISSUER = "gristmill"
 ACCESS = "gristmill"
@@ -90,11 +89,6 @@ class Signer:
         if claims.exp <= now:
             raise NotAuthenticated("the token has expired; log in again, or refresh it")
         return claims
-
-
-def load_signer(data: Path, given: Path | None = None) -> Signer:
-    """A signer with the key at `given`, or else with the data directory's own, which the first start makes."""
-    return Signer(read_key(given) if given is not None else load_or_create_key(data / "signing-key.pem"))
 
 
 def fingerprint(token: str) -> str:

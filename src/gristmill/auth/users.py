@@ -72,16 +72,13 @@ class Users:
             raise Forbidden(f"the account {ADMIN!r} {what}: it is the way back in")
 
 
-async def ensure_admin(
-    store: UserStore, configured: str | None, *, passwords: Passwords | None = None
-) -> str | None:
+async def ensure_admin(store: UserStore, passwords: Passwords, configured: str | None) -> str | None:
     """Make the account `admin` if it is missing; the password if one had to be generated.
 
     `configured`, from GRISTMILL_ADMIN_PASSWORD, is the password of a new account; of one that exists it
     replaces the password if it differs, at each start, and so revokes the tokens issued under the old one.
     Raises InvalidInput if it may not be set.
     """
-    passwords = passwords or Passwords()
     users = Users(store, passwords)
     admin = await store.get(ADMIN)
     if admin is None:
@@ -89,7 +86,7 @@ async def ensure_admin(
         try:
             await users.add(ADMIN, password, Role.OWNER)
         except Conflict:  # another node is starting, too
-            return await ensure_admin(store, configured, passwords=passwords)
+            return await ensure_admin(store, passwords, configured)
         return None if configured else password
     if configured and not await passwords.matches(admin.password_hash, configured):
         await users.set_password(ADMIN, configured)

@@ -62,7 +62,7 @@ class Verdicts:
         self.epoch += 1
         self._forget(family)
 
-    async def refresh(self) -> None:
+    async def synchronize(self) -> None:
         """Ask the store, if its revision moved, which of the families still stand, and forget the others."""
         revision = await self._tokens.revision()
         if revision == self._revision:

@@ -52,11 +52,6 @@ class DirectoryBlobs:
         """A plain file: its descriptor may be sent to a shell, which cannot write through it."""
         return await asyncio.to_thread(self.open_now, digest)
 
-    def open_descriptor(self, digest: str) -> int:
-        """A read-only descriptor, to be closed by the caller; blocks no longer than opening a file does."""
-        with self._open(digest) as file:
-            return os.dup(file.fileno())
-
     async def sweep(self, references: Callable[[], Awaitable[set[str]]], *, grace: float) -> int:
         """Also removes what a killed `put` left behind."""
         before = time.time() - grace
