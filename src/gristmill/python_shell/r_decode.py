@@ -1,7 +1,8 @@
 """Bytes of R's serialization format → Python lists, ready for JSON.
 
 R reduces its answers to plain vectors (see r_shell/values.R), so that only these come: logical, integer,
-double and character vectors, lists, NULL, and the attributes `names`, `levels` (a factor) and `class` (integer64).
+double and character vectors, lists, NULL, and the attributes `names`, `levels` (a factor) and `class`
+(integer64).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class _Reader:
             found[name] = self.item()
 
     def _symbol(self) -> str:
-        flags = _WORD.unpack_from(self.data, self.at)[0]
+        flags: int = _WORD.unpack_from(self.data, self.at)[0]
         self.at += 4
         if flags & 0xFF == 255:
             return self.symbols[(flags >> 8) - 1]

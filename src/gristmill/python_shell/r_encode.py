@@ -1,8 +1,8 @@
 """Values → bytes of R's serialization format (version 2, little-endian), read there in one call.
 
 A request is one R list. An item of the format is a word of flags (type in the low byte, 0x100 object, 0x200
-has attributes, 0x400 has a tag, levels from bit 12 on), then its data, then its attributes as a pairlist; see "R
-Internals", section 1.8.
+has attributes, 0x400 has a tag, levels from bit 12 on), then its data, then its attributes as a pairlist;
+see "R Internals", section 1.8.
 """
 
 from __future__ import annotations
