@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from gristmill import __version__
+from gristmill.app.health import Health
 from gristmill.app.settings import Settings
-from gristmill.auth import Accounts, ensure_admin, load_signer
+from gristmill.auth import Accounts, Passwords, SigningKey, ensure_admin, load_or_create_key, read_key
 from gristmill.blobs import DirectoryBlobs
 from gristmill.db import Database, default_url, open_database
 from gristmill.dispatcher import Dispatcher
@@ -49,19 +48,24 @@ class Node:
     warnings: list[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What outlives the process."""
+
+    database: Database
+    blobs: DirectoryBlobs
+    registry: Registry
+    accounts: Accounts
+    generated_password: str | None
+
+
 @contextlib.asynccontextmanager
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Build and start a node; on leaving, its shells have ended and its database is closed."""
     async with contextlib.AsyncExitStack() as stack:
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
-        database = await open_database(settings.database or default_url(data))
-        stack.push_async_callback(database.close)
-        password = await ensure_admin(database.users, settings.admin_password)
-        accounts = Accounts(database.users, database.tokens, load_signer(data, settings.signing_key))
-        blobs = DirectoryBlobs(data / "blobs")
-        registry = Registry(database.services, database.snapshots)
-        await registry.refresh()
+        state = await _open_state(settings, data, stack)
         isolation, warnings = await asyncio.to_thread(
             detect,
             settings.python or sys.executable,
@@ -69,56 +73,104 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             bubblewrap=settings.bubblewrap,
         )
         launcher = _launcher(settings, data, isolation)
+        if Runtime.R not in launcher.runtimes:
+            warnings.append("there is no R on this machine: only Python services can be published")
         dispatcher = Dispatcher(
             launcher,
             settings=settings.pool,
             limits=settings.shells,
-            open_content=_content_opener(blobs, isolation),
+            open_content=_content_opener(state.blobs, isolation),
         )
-        registry.subscribe(dispatcher.forget)
+        state.registry.subscribe(dispatcher.forget)
         stack.push_async_callback(dispatcher.close)
         dispatcher.start()
-        snapshots = Snapshots(database.snapshots, blobs, limit=settings.sessions.snapshot_bytes)
-        sessions = Sessions(
-            launcher,
-            snapshots,
-            settings=settings.sessions,
-            limits=settings.shells,
-            staging=_staging(data),
-            fresh=lambda runtime: dispatcher.pool(runtime).take_fresh(),
-        )
-        sessions.start()
+        snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
+        sessions = _sessions(settings, data, launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
-        phase = Phase()
-        status = _Status(settings, database, dispatcher, sessions, isolation, warnings)
-        context = Context(
-            accounts=accounts,
-            registry=registry,
-            dispatcher=dispatcher,
-            sessions=sessions,
-            snapshots=snapshots,
-            status=status.report,
-            phase=phase,
-            limits=settings.web,
-            cors_origins=settings.cors_origins,
-            log_scoring=settings.log_scoring,
-        )
-        for name, seconds, work in (
-            ("refresh", _REFRESH_SECONDS, lambda: _refresh(registry, accounts)),
-            ("sweep", _SWEEP_SECONDS, lambda: _sweep(blobs, database, accounts)),
-        ):
-            task = asyncio.create_task(_repeat(name, seconds, work), name=name)
-            stack.push_async_callback(_cancel, task)
+        _start_upkeep(state, stack)
+        health = Health(state.database, dispatcher, sessions, isolation, warnings)
+        context = _context(settings, state, dispatcher, sessions, snapshots, health)
         await dispatcher.wait_ready()
-        if Runtime.R not in launcher.runtimes:
-            warnings.append("there is no R on this machine: only Python services can be published")
         yield Node(
             context=context,
-            phase=phase,
-            generated_password=password,
+            phase=context.phase,
+            generated_password=state.generated_password,
             runtimes={name: str(pool["language"]) for name, pool in dispatcher.describe().items()},
             warnings=warnings,
         )
+
+
+async def _open_state(settings: Settings, data: Path, stack: contextlib.AsyncExitStack) -> _State:
+    database = await open_database(settings.database or default_url(data))
+    stack.push_async_callback(database.close)
+    passwords = Passwords()
+    generated = await ensure_admin(database.users, passwords, settings.admin_password)
+    registry = Registry(database.services, database.snapshots)
+    await registry.refresh()
+    return _State(
+        database=database,
+        blobs=DirectoryBlobs(data / "blobs"),
+        registry=registry,
+        accounts=Accounts(database.users, database.tokens, key=_key(settings, data), passwords=passwords),
+        generated_password=generated,
+    )
+
+
+def _sessions(
+    settings: Settings,
+    data: Path,
+    launcher: LocalLauncher,
+    snapshots: Snapshots,
+    dispatcher: Dispatcher,
+) -> Sessions:
+    sessions = Sessions(
+        launcher,
+        snapshots,
+        settings=settings.sessions,
+        limits=settings.shells,
+        staging=_staging(data),
+        fresh=lambda runtime: dispatcher.pool(runtime).take_fresh(),
+    )
+    sessions.start()
+    return sessions
+
+
+def _context(
+    settings: Settings,
+    state: _State,
+    dispatcher: Dispatcher,
+    sessions: Sessions,
+    snapshots: Snapshots,
+    health: Health,
+) -> Context:
+    return Context(
+        accounts=state.accounts,
+        registry=state.registry,
+        dispatcher=dispatcher,
+        sessions=sessions,
+        snapshots=snapshots,
+        status=health.report,
+        phase=Phase(),
+        limits=settings.web,
+        cors_origins=settings.cors_origins,
+        log_scoring=settings.log_scoring,
+    )
+
+
+def _start_upkeep(state: _State, stack: contextlib.AsyncExitStack) -> None:
+    """Work that is done again and again beside the requests."""
+    for name, seconds, work in (
+        ("refresh", _REFRESH_SECONDS, _refresh),
+        ("sweep", _SWEEP_SECONDS, _sweep),
+    ):
+        task = asyncio.create_task(_repeat(name, seconds, work, state), name=name)
+        stack.push_async_callback(_cancel, task)
+
+
+def _key(settings: Settings, data: Path) -> SigningKey:
+    if settings.signing_key is not None:
+        return read_key(settings.signing_key)
+    return load_or_create_key(data / "signing-key.pem")
 
 
 def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLauncher:
@@ -140,10 +192,8 @@ def _make_data(data: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _sole_user_of(data: Path) -> Any:
+def _sole_user_of(data: Path) -> Iterator[None]:
     """Hold the data directory for this server. Raises GristmillError when another one has it."""
-    import fcntl
-
     with (data / "server.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,18 +212,13 @@ def _staging(data: Path) -> Path:
 def _content_opener(blobs: DirectoryBlobs, isolation: Isolation) -> Callable[[str], int]:
     """How a shell is lent a service's content.
 
-    A shell that runs as the server's own user could open what it was lent a second time, for writing: it gets a
-    copy.
+    A shell that runs as the server's own user could open what it was lent a second time, for writing: it gets
+    a copy.
     """
 
     def open_content(digest: str) -> int:
-        lent = blobs.open_descriptor(digest)
-        if isolation.users:
-            return lent
-        try:
-            return _private_copy(lent)
-        finally:
-            os.close(lent)
+        with blobs.open_now(digest) as content:
+            return os.dup(content.fileno()) if isolation.users else _private_copy(content.fileno())
 
     return open_content
 
@@ -187,22 +232,24 @@ def _private_copy(source: int) -> int:
     return copy
 
 
-async def _refresh(registry: Registry, accounts: Accounts) -> None:
-    await registry.refresh()
-    await accounts.refresh_verdicts()
+async def _refresh(state: _State) -> None:
+    await state.registry.refresh()
+    await state.accounts.synchronize()
 
 
-async def _sweep(blobs: DirectoryBlobs, database: Database, accounts: Accounts) -> None:
-    removed = await blobs.sweep(database.references, grace=_GRACE_SECONDS)
-    await accounts.purge()
-    log.info("swept", blobs=removed)
+async def _sweep(state: _State) -> None:
+    removed = await state.blobs.sweep(state.database.references, grace=_GRACE_SECONDS)
+    families = await state.accounts.purge()
+    log.info("swept", blobs=removed, token_families=families)
 
 
-async def _repeat(name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(
+    name: str, seconds: float, work: Callable[[_State], Awaitable[None]], state: _State
+) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            await work()
+            await work(state)
         except GristmillError as error:
             log.warning("background_work_failed", work=name, error=error.message)
 
@@ -210,60 +257,3 @@ async def _repeat(name: str, seconds: float, work: Callable[[], Awaitable[None]]
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-class _Status:
-    """The health of this node, for `GET /status`."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        dispatcher: Dispatcher,
-        sessions: Sessions,
-        isolation: Isolation,
-        warnings: list[str],
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._dispatcher = dispatcher
-        self._sessions = sessions
-        self._isolation = isolation
-        self._warnings = warnings
-        self._started = time.monotonic()
-
-    async def report(self) -> dict[str, Any]:
-        """`{"statusCode", "details", "components"}`, down to each pool and the database."""
-        pools = {name: _pool_status(pool) for name, pool in self._dispatcher.describe().items()}
-        backends = {
-            "statusCode": _worst(pools),
-            "details": {"isolation": self._isolation.summary, "warnings": self._warnings},
-            "components": pools,
-        }
-        components = {"backends": backends, "database": await self._database_status()}
-        details = {
-            "version": __version__,
-            "uptimeSeconds": round(time.monotonic() - self._started, 1),
-            "sessions": self._sessions.count,
-            "runtimes": sorted(pools),
-        }
-        return {"statusCode": _worst(components), "details": details, "components": components}
-
-    async def _database_status(self) -> dict[str, Any]:
-        try:
-            await self._database.revision()
-        except GristmillError as error:
-            return {"statusCode": "fail", "details": {"error": error.message}, "components": {}}
-        return {"statusCode": "pass", "details": {}, "components": {}}
-
-
-def _pool_status(pool: dict[str, object]) -> dict[str, Any]:
-    code = "pass" if pool["ready"] else "fail"
-    if code == "pass" and pool["queued"]:
-        code = "warn"
-    return {"statusCode": code, "details": pool, "components": {}}
-
-
-def _worst(components: dict[str, Any]) -> str:
-    codes = {component["statusCode"] for component in components.values()}
-    return next((code for code in ("fail", "warn") if code in codes), "pass")

@@ -111,8 +111,8 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 ) -> None:
     """Start the server, on one box: accounts, services, sessions and shells in one process tree.
 
-    The account [bold]admin[/bold] gets its password from GRISTMILL_ADMIN_PASSWORD; without it, a strong one is
-    made at the first start and shown once. Every flag can be set by an environment variable: --pool-max is
+    The account [bold]admin[/bold] gets its password from GRISTMILL_ADMIN_PASSWORD; without it, a strong one
+    is made at the first start and shown once. Every flag can be set by an environment variable: --pool-max is
     GRISTMILL_POOL_MAX. Stop it with Ctrl-C or SIGTERM: calls in flight finish.
 
     [dim]Examples:[/dim]

@@ -14,7 +14,7 @@ import uvicorn
 from gristmill.app.node import Node, open_node
 from gristmill.app.settings import Settings
 from gristmill.errors import GristmillError
-from gristmill.web import create_app
+from gristmill.web.app import create_app
 
 __all__ = ["run"]
 
