@@ -1,6 +1,7 @@
 """What holds for the project as a whole."""
 
 import ast
+import functools
 import importlib
 import os
 import pkgutil
@@ -52,6 +53,7 @@ def test_the_version_is_the_changelogs_first() -> None:
     assert first[1] == gristmill.__version__
 
 
+@functools.cache
 def imported() -> dict[str, set[str]]:
     """Module → the names that other modules of the package import from it."""
     found: dict[str, set[str]] = {}
@@ -132,6 +134,12 @@ def test_every_relative_link_of_a_page_leads_somewhere(page: Path) -> None:
     targets = [link or source for link, source in links]
     local = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_reference_is_what_the_commands_and_routes_say() -> None:
+    check = [sys.executable, str(ROOT / "docs/generate.py"), "--check"]
+    told = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
 
 
 @pytest.fixture(scope="module")
