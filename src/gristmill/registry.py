@@ -63,7 +63,8 @@ class Registry:
         Raises Forbidden, InvalidInput, TooLarge, NotFound for a snapshot that is not his, and Conflict.
         """
         by.require(Permission.SERVICES_PUBLISH)
-        service = replace(draft, owner=by.name, created=datetime.now(UTC))
+        operation_id = draft.operation_id or None
+        service = replace(draft, owner=by.name, created=datetime.now(UTC), operation_id=operation_id)
         service = await self._with_content(service, snapshot, by)
         check_service(service, self._limits)
         service = service.sealed()

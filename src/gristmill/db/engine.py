@@ -32,6 +32,8 @@ class Engine:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(gristmill_begin="BEGIN IMMEDIATE")
+        #: SQLite has one writer at a time, and makes others poll: they wait here instead, in order.
+        self._turn = asyncio.Semaphore(1 if engine.dialect.name == "sqlite" else 1_000_000)
         self._writing: set[asyncio.Task[Any]] = set()
 
     @property
@@ -58,7 +60,7 @@ class Engine:
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with _Translated():
-            async with self._writer.begin() as connection:
+            async with self._turn, self._writer.begin() as connection:
                 return await work(connection)
 
     async def close(self) -> None:

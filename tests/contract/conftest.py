@@ -1,0 +1,45 @@
+"""Every adapter of every port."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gristmill.blobs import DirectoryBlobs
+from gristmill.db import default_url, open_database
+from gristmill.ports import BlobStore, Stores
+from gristmill.testing import MemoryBlobs, MemoryStores
+from tests.contract.databases import Postgres, postgres_programs, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, or a skip where there is none."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    pytest.importorskip("psycopg")
+    with running_postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    """Empty stores: the fake, and each database."""
+    if request.param == "memory":
+        yield MemoryStores()
+        return
+    url = (
+        default_url(tmp_path)
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres").new_database()
+    )
+    database = await open_database(url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=["memory", "directory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    """An empty blob store: the fake, and each adapter."""
+    return MemoryBlobs() if request.param == "memory" else DirectoryBlobs(tmp_path / "blobs")
