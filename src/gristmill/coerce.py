@@ -74,7 +74,7 @@ class Inputs:
 
 
 def coerce(parameter: Parameter, value: object) -> Value:
-    """A value of the parameter's type; raises InvalidInput: the parameter, what was expected and what came."""
+    """A value of the parameter's type; InvalidInput names the parameter, what was expected and what came."""
     return _coercion(parameter)(parameter, value)
 
 
@@ -273,7 +273,7 @@ def _column(parameter: Parameter, values: List[Any], column: str) -> Column:
 def _numbers(parameter: Parameter, values: List[Any], column: str, *, all_int: bool) -> Column:
     present = [each for each in values if each is not None] if None in values else values
     least, most = min(present), max(present)
-    if all_int and -_INT32 <= least and most <= _INT32:
+    if all_int and least >= -_INT32 and most <= _INT32:
         return Column("integer", values)
     try:
         float(least), float(most)

@@ -1,0 +1,63 @@
+"""The final bytes for the HTTP caller, put together from parts."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+from gristmill.errors import GristmillError
+from gristmill.python_shell.codec import encode
+
+__all__ = ["AnswerTooLarge", "failure", "problem", "success"]
+
+_START = b'{"success":true,"errorMessage":"","outputParameters":'
+_QUIET_END = b',"outputFiles":{},"consoleOutput":"","changedFiles":[]}'
+
+
+class AnswerTooLarge(GristmillError):
+    """The answer is over the output limit."""
+
+
+def success(
+    outputs: Dict[str, object],
+    *,
+    files: Optional[List[Tuple[str, Optional[bytes]]]] = None,
+    console: str = "",
+    changed: Optional[List[str]] = None,
+    limit: int,
+) -> bytes:
+    """The answer of a call that succeeded; `files` holds base64 bytes. Raises AnswerTooLarge."""
+    body = encode(outputs)
+    if files or console or changed:
+        end = b',"outputFiles":{%b},"consoleOutput":%b,"changedFiles":%b}' % (
+            b",".join(_file(name, content) for name, content in files or ()),
+            encode(console),
+            encode(changed or []),
+        )
+    else:
+        end = _QUIET_END
+    size = len(_START) + len(body) + len(end)
+    if size > limit:
+        raise AnswerTooLarge(f"the answer has {size} bytes; {limit} are allowed")
+    return b"".join((_START, body, end))
+
+
+def _file(name: str, content: Optional[bytes]) -> bytes:
+    return encode(name) + (b":null" if content is None else b':"' + content + b'"')
+
+
+def failure(message: str, console: str = "", changed: Optional[List[str]] = None) -> bytes:
+    """The answer of a call whose user code failed."""
+    answer: Dict[str, Any] = {
+        "success": False,
+        "errorMessage": message,
+        "outputParameters": {},
+        "outputFiles": {},
+        "consoleOutput": console,
+        "changedFiles": changed or [],
+    }
+    return encode(answer)
+
+
+def problem(error: BaseException, kind: Optional[str] = None) -> bytes:
+    """Body of a reply that is no answer: INVALID, MISSING, BROKEN, TOO_LARGE."""
+    return encode({"message": str(error), "exceptionType": kind or type(error).__name__})

@@ -1,0 +1,121 @@
+"""Values to what Python code gets: numpy arrays and pandas frames, or lists and dicts without those."""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import chain
+from typing import Any, Callable, Dict, List, Optional
+
+from gristmill.errors import InvalidInput
+from gristmill.schema import ArrayValue, Column, FrameValue, MatrixValue, Value
+
+__all__ = ["to_python"]
+
+_NULL = type(None)
+_FLOATS = ({float}, {float, _NULL})
+_HAVE_NUMPY = importlib.util.find_spec("numpy") is not None
+_HAVE_PANDAS = importlib.util.find_spec("pandas") is not None
+
+
+def to_python(value: Value) -> Any:
+    """What user code gets. Raises InvalidInput for numbers past what an array of doubles can hold."""
+    convert: Optional[Callable[[Any], Any]] = _CONVERT.get(type(value))
+    return value if convert is None else convert(value)
+
+
+def _vector(column: Column) -> Any:
+    if not _HAVE_NUMPY:
+        return column.values
+    import numpy as np
+
+    kind, values = column
+    if kind in {"numeric", "integer"}:
+        return _numbers(values)
+    if kind == "character":
+        plain = None not in values and "\0" not in "".join(values)  # numpy's own strings lose a last NUL
+        return np.array(values, dtype=None if plain and values else object)
+    present = set(map(type, values))
+    if bool not in present:
+        return np.full(len(values), np.nan)
+    return np.array(values, dtype=object if _NULL in present else bool)
+
+
+def _numbers(values: List[Any]) -> Any:
+    """int64 if all are integers that fit, else float64 with NaN for None."""
+    import numpy as np
+
+    try:
+        array = np.array(values)
+        if array.dtype.kind in "fiu":
+            return array
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise InvalidInput("a number is past the range of doubles") from None
+
+
+def _matrix(matrix: MatrixValue) -> Any:
+    rows, cols, column = matrix
+    if not _HAVE_NUMPY:
+        values = column.values
+        return [values[i * cols : (i + 1) * cols] for i in range(rows)]
+    return _vector(column).reshape(rows, cols)
+
+
+def _array(array: ArrayValue) -> Any:
+    """Rows by columns; the memory is that of the columns one after another."""
+    if not _HAVE_NUMPY:
+        return [list(row) for row in zip(*array.columns)]
+    import numpy as np
+
+    try:
+        return np.array(array.columns, dtype=np.float64).T
+    except OverflowError:
+        raise InvalidInput("a number is past the range of doubles") from None
+
+
+def _frame(frame: FrameValue) -> Any:
+    names, columns, rows = frame
+    if not _HAVE_PANDAS:
+        return {name: _vector(column) for name, column in zip(names, columns)}
+    import numpy as np
+    import pandas as pd
+
+    if not names:
+        return pd.DataFrame(index=pd.RangeIndex(rows))
+    lists = [column.values for column in columns]
+    kinds = set(map(type, chain.from_iterable(lists)))
+    if kinds in _FLOATS:  # one block: a fifth of the price of a dict of columns
+        return pd.DataFrame(np.array(lists, dtype=np.float64).T, columns=_index(names), copy=False)
+    arrays = [_vector(column) for column in columns]
+    from_arrays = getattr(pd.DataFrame, "_from_arrays", None)
+    if from_arrays is not None and all(each.dtype.kind in "fib" for each in arrays):
+        return from_arrays(arrays, columns=_index(names), index=pd.RangeIndex(rows), verify_integrity=False)
+    made = {
+        name: np.array(column.values, dtype=object) if column.kind == "character" else array
+        for name, column, array in zip(names, columns, arrays)
+    }
+    return pd.DataFrame(made, copy=False)
+
+
+_indexes: Dict[Any, Any] = {}
+
+
+def _index(names: List[str]) -> Any:
+    """Column labels, made once; a view, since code may set the name of an index."""
+    import pandas as pd
+
+    key = tuple(names)
+    index = _indexes.get(key)
+    if index is None:
+        if len(_indexes) >= 256:
+            _indexes.clear()
+        index = _indexes[key] = pd.Index(names)
+    return index.view()
+
+
+_CONVERT: Dict[type, Callable[[Any], Any]] = {
+    Column: _vector,
+    MatrixValue: _matrix,
+    ArrayValue: _array,
+    FrameValue: _frame,
+}
