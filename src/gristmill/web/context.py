@@ -38,8 +38,8 @@ class TokenPair(Protocol):
 class Accounts(Protocol):
     """Logins, and the verdicts on tokens; all but `cached` raise NotAuthenticated."""
 
-    async def login(self, username: str, password: str) -> TokenPair:
-        """A new pair; also raises TooManyAttempts."""
+    async def login(self, username: str, password: str, *, client: str | None = None) -> TokenPair:
+        """A new pair; also raises TooManyAttempts. `client` is the caller's address."""
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """The next pair; the one before is dead."""

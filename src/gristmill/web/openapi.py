@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +16,7 @@ from gristmill import __version__
 from gristmill.web.endpoints import Endpoint
 from gristmill.web.models import Error, ScoringResult
 
-__all__ = ["ERROR_RESPONSES", "document", "request_body", "success"]
+__all__ = ["ERROR_RESPONSES", "document", "extra", "success"]
 
 Json = dict[str, Any]
 
@@ -39,12 +41,19 @@ def _schema_of(body: type[BaseModel] | str) -> tuple[str, Json]:
     return body, binary
 
 
-def request_body(body: type[BaseModel] | str | None) -> Json:
-    """The part of an operation that says what is to be sent."""
-    if body is None:
-        return {}
-    media, schema = _schema_of(body)
-    return {"requestBody": {"required": True, "content": {media: {"schema": schema}}}}
+def extra(endpoint: Endpoint) -> Json:
+    """What FastAPI cannot see: the body, and path parameters that the handler does not take."""
+    taken = inspect.signature(endpoint.handler).parameters
+    named = [name for name in re.findall(r"{(\w+)", endpoint.path) if name not in taken]
+    described: Json = {"parameters": [_path_parameter(name) for name in named]} if named else {}
+    if endpoint.body is not None:
+        media, schema = _schema_of(endpoint.body)
+        described["requestBody"] = {"required": True, "content": {media: {"schema": schema}}}
+    return described
+
+
+def _path_parameter(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def success(answer: Any) -> Json:
@@ -93,9 +102,6 @@ def _schemas(endpoints: Iterable[Endpoint]) -> Json:
 
 
 def _scoring() -> Json:
-    def parameter(name: str) -> Json:
-        return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
     def content(schema: Json) -> Json:
         return {"application/json": {"schema": schema}}
 
@@ -106,7 +112,7 @@ def _scoring() -> Json:
         "summary": "Call a service",
         "description": "The body is an object of the inputs by name. With `?timing` the answer has a "
         "`Server-Timing` header.",
-        "parameters": [parameter("name"), parameter("version")],
+        "parameters": [_path_parameter("name"), _path_parameter("version")],
         "requestBody": {"required": True, "content": content({"type": "object"})},
         "responses": {
             "200": {

@@ -52,7 +52,7 @@ class Scoring:
         authorization, length, given_id = _headers(scope)
         request_id = new_id(given_id)
         started = perf_counter() if self._logs else 0.0
-        failure = answer = None
+        caller = failure = answer = None
         try:
             token = bearer(authorization)
             caller = self._cached(token) or await self._verify(token)
@@ -70,7 +70,8 @@ class Scoring:
         elif failure is not None:
             await send_problem(send, failure, request_id)
         if self._logs:
-            self._log(started, 200 if failure is None else failure.status, name, version, request_id)
+            status = 200 if failure is None else failure.status
+            _log(started, status, None if caller is None else caller.name, name, version, request_id)
 
     async def _run(self, receive: Receive, name: str, version: str, length: bytes | None) -> Answer:
         service = self._registry.resolve(name, version)
@@ -85,11 +86,17 @@ class Scoring:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _log(self, started: float, status: int, name: str, version: str, request_id: bytes) -> None:
-        elapsed = round((perf_counter() - started) * 1000, 3)
-        log.info(
-            "scored", service=name, version=version, status=status, ms=elapsed, request_id=request_id.decode()
-        )
+
+def _log(started: float, status: int, user: str | None, name: str, version: str, request_id: bytes) -> None:
+    log.info(
+        "scored",
+        service=name,
+        version=version,
+        status=status,
+        ms=round((perf_counter() - started) * 1000, 3),
+        user=user,
+        request_id=request_id.decode(),
+    )
 
 
 def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:

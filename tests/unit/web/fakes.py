@@ -46,6 +46,7 @@ class FakeAccounts:
         self.users = {f"token-{user.name}": user for user in (OWNER, ANN, BEN, READER)}
         self.warm = {"token-admin"}
         self.revoked: list[str] = []
+        self.clients: list[str | None] = []
 
     def cached(self, token: str) -> Principal | None:
         return self.users.get(token) if token in self.warm else None
@@ -55,7 +56,8 @@ class FakeAccounts:
             raise errors.NotAuthenticated("the token is not valid")
         return self.users[token]
 
-    async def login(self, username: str, password: str) -> Pair:
+    async def login(self, username: str, password: str, *, client: str | None = None) -> Pair:
+        self.clients.append(client)
         if username == "locked":
             raise errors.TooManyAttempts("too many failed logins", retry_after=6.2)
         if (username, password) != ("admin", "right"):

@@ -8,11 +8,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import Response
-from tests.unit.web.fakes import Server
 
 from gristmill.identity import Permission
 from gristmill.web.app import access_of, create_core
 from gristmill.web.endpoints import Endpoint
+from tests.unit.web.fakes import Server
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BROKEN = [

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Message
-from tests.unit.web.fakes import ANSWER, Server
 
 from gristmill import errors
 from gristmill.web.context import Limits
+from tests.unit.web.fakes import ANSWER, Server
 
 PATH = "/api/bos-rf/1.0.0"
 

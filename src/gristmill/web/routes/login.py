@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from gristmill.web import render
@@ -27,9 +27,10 @@ _Renew = Annotated[RenewTokenRequest, Depends(Parsed(RenewTokenRequest, limit="l
     body=LoginRequest,
     answer=Tokens,
 )
-async def login(context: Ctx, body: _Login) -> Response:
+async def login(context: Ctx, body: _Login, request: Request) -> Response:
     """Gives a pair of tokens. Repeated failures make the next attempts wait: 429 with `Retry-After`."""
-    return render.tokens(await context.accounts.login(body.username, body.password))
+    client = request.client.host if request.client else None
+    return render.tokens(await context.accounts.login(body.username, body.password, client=client))
 
 
 @table.add(
