@@ -8,7 +8,6 @@ see "R Internals", section 1.8.
 from __future__ import annotations
 
 import struct
-from array import array
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from gristmill.errors import InvalidInput
@@ -65,35 +64,36 @@ def _names(names: Sequence[str]) -> bytes:
 
 
 def _integers(values: List[Any]) -> bytes:
+    count = len(values)
     try:
-        data = array("i", values)
+        if not count or min(values) != NA_INTEGER:  # R's integers do not reach this far down
+            return struct.pack(f"2i{count}i", _INTEGER, count, *values)
     except TypeError:
-        data = array("i", [NA_INTEGER if each is None else each for each in values])
-        if values.count(None) == data.count(NA_INTEGER):
-            return _PAIR.pack(_INTEGER, len(data)) + data.tobytes()
-    except OverflowError:
+        if NA_INTEGER not in values:
+            return struct.pack(f"2i{count}i", _INTEGER, count, *_filled(values, NA_INTEGER))
+    except struct.error:  # past 32 bits
         return _numerics(values)
-    if NA_INTEGER in data:  # R's integers do not reach this far down
-        return _numerics(values)
-    return _PAIR.pack(_INTEGER, len(data)) + data.tobytes()
+    return _numerics(values)
 
 
 def _numerics(values: List[Any]) -> bytes:
+    count = len(values)
     try:
-        data = array("d", values)
-    except TypeError:
-        data = array("d", [NA_REAL if each is None else each for each in values])
+        try:
+            return struct.pack(f"2i{count}d", _REAL, count, *values)
+        except struct.error:
+            return struct.pack(f"2i{count}d", _REAL, count, *_filled(values, NA_REAL))
     except OverflowError:
         raise InvalidInput("a number is too large for R") from None
-    return _PAIR.pack(_REAL, len(data)) + data.tobytes()
 
 
 def _logicals(values: List[Any]) -> bytes:
-    try:
-        data = array("i", values)
-    except TypeError:
-        data = array("i", [NA_INTEGER if each is None else each for each in values])
-    return _PAIR.pack(_LOGICAL, len(data)) + data.tobytes()
+    count = len(values)
+    return struct.pack(f"2i{count}i", _LOGICAL, count, *_filled(values, NA_INTEGER))
+
+
+def _filled(values: List[Any], missing: float) -> List[Any]:
+    return [missing if each is None else each for each in values]
 
 
 _VECTORS: Dict[str, Callable[[List[Any]], bytes]] = {

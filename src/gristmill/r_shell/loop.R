@@ -22,7 +22,7 @@ start <- function() {
   versions <- vapply(packages, function(package) as.character(getNamespaceVersion(package)), "")
   send(list(0L, paste(R.version$major, R.version$minor, sep = "."), Sys.getpid(), packages, unname(versions)))
   # The just-in-time compiler would do this in the midst of the first calls.
-  for (name in c("serve", "send", "call_service", "run", "leave", "wipe", converters_to_compile))
+  for (name in c("serve", "send", "call_service", "run", "settle", "clear", "wipe", converters_to_compile))
     assign(name, compiler::cmpfun(get(name)), envir = environment(start))
 }
 
@@ -30,12 +30,11 @@ send <- function(answer) {
   bytes <- .Internal(serialize(answer, NULL, 3L, 2L, NULL))
   .Internal(writeBin(as.double(length(bytes)), output, 8L, FALSE, FALSE))
   .Internal(writeBin(bytes, output, 1L, FALSE, FALSE))
-  flush(output)
+  .Internal(flush(output))
 }
 
 serve <- function() {
   repeat {
-    reading <<- TRUE
     request <- .Internal(unserializeFromConn(input, NULL))
     reading <<- FALSE
     head <- request[[1L]]
@@ -44,6 +43,8 @@ serve <- function() {
       else operations[[head[1L]]](request)
     request <- NULL
     send(answer)
+    reading <<- TRUE
+    if (!session) clear()
   }
 }
 
@@ -101,7 +102,11 @@ supervise <- function() {
     answer <- failure(problem)
     trace <<- NULL
     depth <<- 0L
-    tryCatch(leave(), error = function(condition) quit("no", 70L, FALSE))
-    tryCatch(send(answer), error = function(condition) quit("no", 70L, FALSE))
+    tryCatch({
+      settle()
+      send(answer)
+      reading <<- TRUE
+      if (!session) clear()
+    }, error = function(condition) quit("no", 70L, FALSE))
   }
 }

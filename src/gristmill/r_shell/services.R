@@ -3,6 +3,7 @@
 # from the objects of the workspace and the init code (copied on change, as all values of R), and leaves nothing.
 
 services <- list()
+world <- NULL     # options, attached packages and locale that this service's calls start with
 current <- 0L     # slot of the service whose world (options, attached packages) is set up
 running <- NULL   # the block that runs, and the number of its expression
 position <- 0L
@@ -24,6 +25,7 @@ call_service <- function(slot, directory, inputs) {
   service <- services[[slot]]
   if (slot != current) {
     restore_world(service$world)
+    world <<- service$world
     current <<- slot
   }
   .Internal(setwd(directory))
@@ -40,7 +42,7 @@ call_service <- function(slot, directory, inputs) {
     if (is.null(value)) absent(name)
     answer[[k + 1L]] <- converters[[k]](value, name)
   }
-  leave()
+  settle()
   answer
 }
 
@@ -76,7 +78,7 @@ load_service <- function(request) {
     converters = unname(converters[request[[7L]]]), world = take_world()
   )
   services[[slot]] <<- service
-  leave()
+  settle()
   list(0L)
 }
 

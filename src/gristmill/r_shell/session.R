@@ -13,7 +13,7 @@ execute <- function(request) {
       refuse("output '", name, "' is not in the workspace after the code ran")
     to_any(.GlobalEnv[[name]], name)
   })
-  leave()
+  settle()
   c(list(0L), answer)
 }
 

@@ -58,40 +58,45 @@ restore_search <- function(world) {
   }
 }
 
-# After a call, also a failed one. In a session the workspace, its options and packages stay.
-leave <- function() {
+# Before the answer to a call goes out, also of a failed one: all that it printed, drew and wrote is complete.
+settle <- function() {
   if (.Internal(sink.number(TRUE)) > 0L || .Internal(sink.number(FALSE)) != 2L) end_sinks()
-  if (!identical(.Device, "null device")) close_devices()
+  if (.Device != "null device") close_devices()
+  open <- .Internal(getAllConnections())
+  if (length(open) != length(ours) || any(open != ours)) settle_connections()
   if (warnings_seen) print_warnings()
-  if (session) {
-    check_connections()
-    return(NULL)
-  }
-  if (exists(".Random.seed", envir = .GlobalEnv, inherits = FALSE)) restore_generator()
-  wipe()
-  if (!identical(.Internal(getAllConnections()), ours)) restore_connections()
-  if (current == 0L) return(NULL)
-  world <- services[[current]]$world
-  if (!identical(.Internal(search()), world$search)) settle_search(world)
-  if (!identical(.Options, world$options)) settle_options(world)
-  if (!identical(.Internal(Sys.getlocale(1L)), world$locale)) Sys.setlocale("LC_ALL", world$locale)
-  NULL
 }
 
-# Packages that a service's code attaches stay attached for this service only: attaching them at each call is slow.
-settle_search <- function(world) {
+# After it: what the call changed goes, while the companion is busy with the answer. Not in a session.
+clear <- function() {
+  seed <- .GlobalEnv[[".Random.seed"]]
+  if (!is.null(seed) && seed[1L] != 10403L) RNGkind("default", "default", "default")
+  wipe()
+  if (current == 0L) return(NULL)
+  path <- .Internal(search())
+  if (length(path) != length(world$search) || any(path != world$search)) settle_search()
+  if (!identical(.Options, world$options)) settle_options()
+  if (.Internal(Sys.getlocale(1L)) != world$locale) Sys.setlocale("LC_ALL", world$locale)
+}
+
+# Packages that a service's code attaches stay attached, for this service only: attaching them at each call is slow.
+settle_search <- function() {
   now <- .Internal(search())
   added <- setdiff(now, world$search)
   if (length(added) && all(startsWith(added, "package:")) && identical(setdiff(now, added), world$search)) {
     restore_options(world)
-    services[[current]]$world <<- take_world()
+    adopt_world()
   } else restore_search(world)
 }
 
-settle_options <- function(world) {
-  if (length(loadedNamespaces()) == world$namespaces) return(restore_options(world))
+settle_options <- function() {
   restore_options(world)
-  services[[current]]$world <<- take_world()
+  if (length(loadedNamespaces()) != world$namespaces) adopt_world()
+}
+
+adopt_world <- function() {
+  world <<- take_world()
+  services[[current]]$world <<- world
 }
 
 end_sinks <- function() {
@@ -101,22 +106,12 @@ end_sinks <- function() {
 
 close_devices <- function() tryCatch(grDevices::graphics.off(), error = function(condition) NULL)
 
-restore_generator <- function() {
-  seed <- .GlobalEnv[[".Random.seed"]]
-  if (!identical(seed[1L], 10403L)) RNGkind("default", "default", "default")
-}
-
 # Ours are opened again after a closeAllConnections() of the user's: the companion sends nothing before our answer, so
 # that nothing is lost in them.
-restore_connections <- function() {
-  for (number in setdiff(getAllConnections(), ours)) close(getConnection(number))
-  check_connections()
-}
-
-check_connections <- function() {
-  if (!all(ours %in% .Internal(getAllConnections()))) {
-    try(close(input), silent = TRUE)
-    try(close(output), silent = TRUE)
-    connect()
-  }
+settle_connections <- function() {
+  if (!session) for (number in setdiff(getAllConnections(), ours)) close(getConnection(number))
+  if (all(ours %in% getAllConnections())) return(NULL)
+  try(close(input), silent = TRUE)
+  try(close(output), silent = TRUE)
+  connect()
 }
