@@ -104,7 +104,7 @@ class Decoder:
     announces more than `limit` bytes, or more meta than there is, before anything is allocated for it.
     """
 
-    __slots__ = ("_limit", "_parts", "_want", "_have")
+    __slots__ = ("_have", "_limit", "_parts", "_want")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

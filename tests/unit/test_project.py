@@ -123,7 +123,9 @@ def test_every_script_explains_itself(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "\nset -euo pipefail\n" in text
-    told = subprocess.run([path, "--help"], cwd="/", capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [f"./{path.name}", "--help"], cwd=path.parent, capture_output=True, text=True, check=True
+    )
     assert told.stdout.startswith(f"scripts/{path.name}")
     assert told.stderr == ""
 
