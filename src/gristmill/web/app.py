@@ -19,7 +19,7 @@ from gristmill.identity import Permission
 from gristmill.web.context import Context
 from gristmill.web.endpoints import Allowed, Endpoint, describe_invalid
 from gristmill.web.gateway import Gateway
-from gristmill.web.openapi import ERROR_RESPONSES, document, extra, success
+from gristmill.web.openapi import document
 from gristmill.web.problems import Problem, http_problem, problem, unexpected
 from gristmill.web.requests import REQUEST_ID
 from gristmill.web.routes import TABLES
@@ -92,8 +92,6 @@ def _register(app: FastAPI, endpoint: Endpoint) -> None:
         status_code=endpoint.status,
         response_class=Response,
         response_model=None,
-        responses={endpoint.status: success(endpoint.answer), **ERROR_RESPONSES},
-        openapi_extra=extra(endpoint),
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from gristmill import __version__
 from gristmill.web.endpoints import Endpoint
 from gristmill.web.models import Error, ScoringResult
 
-__all__ = ["ERROR_RESPONSES", "document", "extra", "success"]
+__all__ = ["document"]
 
 Json = dict[str, Any]
 
@@ -25,44 +24,11 @@ Publish models, in R or Python, as web services, and call them. Log in by `POST 
 `access_token` of the answer as `Authorization: Bearer <access_token>` with every other request. Each service
 also describes itself, at `/api/{name}/{version}/swagger.json`.
 """
-#: What any operation may answer beside its success.
-ERROR_RESPONSES: dict[int | str, Json] = {
-    "default": {"model": Error, "description": "An error; its status tells which."}
+_ERROR: Json = {
+    "description": "An error; its status tells which.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-
-
-def _schema_of(body: type[BaseModel] | str) -> tuple[str, Json]:
-    """Media type and schema of a request body."""
-    if not isinstance(body, str):
-        return "application/json", {"$ref": f"#/components/schemas/{body.__name__}"}
-    binary: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
-    if body == "multipart/form-data":
-        return body, {"type": "object", "properties": {"file": binary}, "required": ["file"]}
-    return body, binary
-
-
-def extra(endpoint: Endpoint) -> Json:
-    """What FastAPI cannot see: the body, and path parameters that the handler does not take."""
-    taken = inspect.signature(endpoint.handler).parameters
-    named = [name for name in re.findall(r"{(\w+)", endpoint.path) if name not in taken]
-    described: Json = {"parameters": [_path_parameter(name) for name in named]} if named else {}
-    if endpoint.body is not None:
-        media, schema = _schema_of(endpoint.body)
-        described["requestBody"] = {"required": True, "content": {media: {"schema": schema}}}
-    return described
-
-
-def _path_parameter(name: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def success(answer: Any) -> Json:
-    """What FastAPI is told of a successful answer."""
-    if answer == "application/octet-stream":
-        return {"description": "The content.", "content": {answer: {"schema": {"type": "string"}}}}
-    if isinstance(answer, str):
-        return {"description": "The page.", "content": {answer: {}}}
-    return {"description": "Done.", "model": answer}
+_BINARY: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
 def document(app: FastAPI, endpoints: Iterable[Endpoint]) -> Json:
@@ -75,37 +41,63 @@ def document(app: FastAPI, endpoints: Iterable[Endpoint]) -> Json:
         routes=app.routes,
         openapi_version="3.1.0",
     )
-    built["security"] = [{"bearer": []}]
+    models = {e.answer for e in listed} | {e.body for e in listed} | {Error, ScoringResult}
+    schemas, definitions = _schemas([model for model in models if model and not isinstance(model, str)])
     for endpoint in listed:
-        if endpoint.allow == "public":
-            path = endpoint.path.replace(":path}", "}")
-            built["paths"][path][endpoint.method.lower()]["security"] = []
+        operation = built["paths"][endpoint.path.replace(":path}", "}")][endpoint.method.lower()]
+        operation.update(_described(endpoint, operation, schemas))
     built["paths"]["/api/{name}/{version}"] = {"post": _scoring()}
-    components = built.setdefault("components", {})
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-    components.setdefault("schemas", {}).update(_schemas(listed))
-    components["schemas"].pop("HTTPValidationError", None)
-    components["schemas"].pop("ValidationError", None)
-    for operation in (operation for path in built["paths"].values() for operation in path.values()):
-        operation.get("responses", {}).pop("422", None)
+    built["security"] = [{"bearer": []}]
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    built["components"] = {"securitySchemes": {"bearer": bearer}, "schemas": definitions}
     return built
 
 
-def _schemas(endpoints: Iterable[Endpoint]) -> Json:
-    """Schemas of the bodies that are read without FastAPI's help."""
-    bodies = {e.body for e in endpoints if e.body is not None and not isinstance(e.body, str)}
-    ordered = sorted(bodies, key=lambda model: model.__name__)
-    wanted = [(model, "validation") for model in ordered] + [(ScoringResult, "serialization")]
-    _, schema = models_json_schema(wanted, by_alias=True, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    definitions: Json = schema["$defs"]
-    return definitions
+def _schemas(models: Iterable[Any]) -> tuple[dict[str, Json], Json]:
+    """Schema of each model by its text, and the definitions that these refer to."""
+    ordered = sorted(models, key=str)
+    mode: JsonSchemaMode = "validation"
+    inputs = [(str(model), mode, TypeAdapter(model)) for model in ordered]
+    found, defined = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    return {str(model): dict(schema) for (model, _), schema in found.items()}, defined["$defs"]
+
+
+def _described(endpoint: Endpoint, operation: Json, schemas: dict[str, Json]) -> Json:
+    """What FastAPI cannot see: bodies, answers, and path parameters that the handler does not take."""
+    taken = operation.get("parameters", [])
+    missing = set(re.findall(r"{(\w+)", endpoint.path)) - {parameter["name"] for parameter in taken}
+    added = [_path_parameter(name) for name in sorted(missing)]
+    media, schema = _content(endpoint.answer, schemas)
+    success: Json = {"description": "Done.", "content": {media: {"schema": schema}}}
+    found: Json = {
+        "parameters": [*taken, *added],
+        "responses": {str(endpoint.status): success, "default": _ERROR},
+    }
+    if endpoint.body is not None:
+        media, schema = _content(endpoint.body, schemas)
+        found["requestBody"] = {"required": True, "content": {media: {"schema": schema}}}
+    if endpoint.allow == "public":
+        found["security"] = []
+    return found
+
+
+def _content(model: Any, schemas: dict[str, Json]) -> tuple[str, Json]:
+    """Media type and schema of what is sent; text stands for the media type of a file."""
+    if not isinstance(model, str):
+        return "application/json", schemas[str(model)]
+    if model == "multipart/form-data":
+        return model, {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}
+    return model, _BINARY if model == "application/octet-stream" else {"type": "string"}
+
+
+def _path_parameter(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _scoring() -> Json:
     def content(schema: Json) -> Json:
         return {"application/json": {"schema": schema}}
 
-    error = content({"$ref": "#/components/schemas/Error"})
     return {
         "tags": ["Services"],
         "operationId": "consumeWebService",
@@ -122,8 +114,8 @@ def _scoring() -> Json:
             "503": {
                 "description": "No capacity now, or the shell died.",
                 "headers": {"Retry-After": {"schema": {"type": "integer"}}},
-                "content": error,
+                "content": _ERROR["content"],
             },
-            "default": {"description": "An error; its status tells which.", "content": error},
+            "default": _ERROR,
         },
     }

@@ -29,6 +29,7 @@ BORN = datetime(2026, 11, 22, 10, 30, 0, 123456, tzinfo=UTC)
 ANSWER = (
     b'{"success":true,"errorMessage":"","outputParameters":{"y":1.5},"outputFiles":{},"consoleOutput":""}'
 )
+EXECUTED = b'{"success":true,"errorMessage":"","outputParameters":[],"consoleOutput":"","changedFiles":[]}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ class FakeSession:
 
     async def execute(self, body: bytes) -> bytes:
         self.history.append(body.decode())
-        return b'{"success":true}'
+        return EXECUTED
 
     async def cancel(self) -> None:
         self.cancelled += 1

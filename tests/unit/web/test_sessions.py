@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gristmill.web.context import Limits
-from tests.unit.web.fakes import Server
+from tests.unit.web.fakes import EXECUTED, Server
 
 
 async def test_a_session_is_started_with_r_by_default(server: Server) -> None:
@@ -24,7 +24,7 @@ async def test_a_session_is_started_with_r_by_default(server: Server) -> None:
 async def test_execute_passes_bytes_through_both_ways(server: Server) -> None:
     async with server.client() as client:
         answer = await client.post("/sessions/s1/execute", content=b'{"code": "1 "}')
-        assert (answer.content, answer.headers["content-type"]) == (b'{"success":true}', "application/json")
+        assert (answer.content, answer.headers["content-type"]) == (EXECUTED, "application/json")
         assert (await client.get("/sessions/s1/history")).json() == ['{"code": "1 "}']
 
 
