@@ -189,7 +189,7 @@ class Pool:
         """Move what waited to other shells and replace the dead one; a crash loop backs off."""
         self._members.pop(shell, None)
         self._changed.set()
-        if not shell.ready:
+        if not shell.ready and not self._closing:
             self._failures += 1
             self._why = f"exit status {shell.exit_status}, {shell.info.get('error', 'no message')}"
             delay = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2**self._failures)

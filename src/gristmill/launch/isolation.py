@@ -124,8 +124,10 @@ def sandbox(
         words += ["--perms", "0755", "--tmpfs", str(mask)]
     hidden = [*masks, Path("/tmp")]  # noqa: S108
     for path in needed:
-        if any(path.is_relative_to(mask) for mask in hidden):
-            words += ["--ro-bind", str(path), str(path)]
+        for mask in hidden:
+            if path.is_relative_to(mask):
+                words += [*_passable(mask, path), "--ro-bind", str(path), str(path)]
+                break
     if not isolation.network:
         words.append("--unshare-net")
     words += ["--bind", str(scratch), _SANDBOX, "--chdir", _SANDBOX]
@@ -133,6 +135,12 @@ def sandbox(
         words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
         words += ["--bounding-set=-all", "--no-new-privs"]
     return words, _SANDBOX
+
+
+def _passable(mask: Path, path: Path) -> list[str]:
+    """Make the directories from a mask down to a path; left to bubblewrap, only root could pass them."""
+    between = [parent for parent in path.parents if parent != mask and parent.is_relative_to(mask)]
+    return [word for parent in reversed(between) for word in ("--perms", "0755", "--dir", str(parent))]
 
 
 def needed_paths() -> list[Path]:
