@@ -30,11 +30,10 @@ class Server:
 
     def client(self, username: str = "admin", password: str | None = None) -> httpx.Client:
         """A client that is logged in; the caller's to close."""
-        client = httpx.Client(base_url=self.url, timeout=60)
         login = {"username": username, "password": password or self.password}
-        token = client.post("/login", json=login).raise_for_status().json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        return client
+        tokens = httpx.post(f"{self.url}/login", json=login, timeout=60).raise_for_status().json()
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        return httpx.Client(base_url=self.url, headers=bearer, timeout=60)
 
     def stop(self) -> int:
         """Ask it to stop as an administrator would; its exit status."""

@@ -5,19 +5,21 @@ import sys
 
 import httpx
 
+URL = os.environ.get("GRISTMILL_URL", "http://127.0.0.1:12800")
+
 
 def connect() -> httpx.Client:
     """Log in. Every call of the client that comes back carries the token; a refusal ends the script."""
-    client = httpx.Client(
-        base_url=os.environ.get("GRISTMILL_URL", "http://127.0.0.1:12800"),
+    user = os.environ.get("GRISTMILL_USERNAME", "admin")
+    login = {"username": user, "password": os.environ["GRISTMILL_PASSWORD"]}
+    response = httpx.post(f"{URL}/login", json=login, timeout=60)
+    _stop_at_refusal(response)
+    return httpx.Client(
+        base_url=URL,
+        headers={"Authorization": f"Bearer {response.json()['access_token']}"},
         timeout=60,
         event_hooks={"response": [_stop_at_refusal]},
     )
-    user = os.environ.get("GRISTMILL_USERNAME", "admin")
-    login = {"username": user, "password": os.environ["GRISTMILL_PASSWORD"]}
-    token = client.post("/login", json=login).json()["access_token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-    return client
 
 
 def _stop_at_refusal(response: httpx.Response) -> None:

@@ -24,4 +24,4 @@ def test_the_demo_publishes_and_scores_from_both_languages_bit_for_bit() -> None
     assert told.stdout.count("10 rows scored over REST, equal bit for bit to predict()") == languages
     assert "without the column lstat: status 400" in told.stdout
     assert "nothing of it is left" in told.stdout
-    assert "Traceback" not in told.stdout + told.stderr
+    assert "Traceback (most recent call last)" not in told.stdout + told.stderr
