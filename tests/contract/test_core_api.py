@@ -61,8 +61,9 @@ async def test_each_operation_answers_as_the_protocol_says(server: Server, opera
         return
     body = answer.json()
     assert isinstance(body, operation.kind)
-    for shown in body if operation.fields and isinstance(body, list) else [body]:
-        assert set(operation.fields) <= set(shown)
+    shown: list[Any] = body if operation.fields and isinstance(body, list) else [body]
+    for each in shown:
+        assert set(operation.fields) <= set(each)
 
 
 @pytest.mark.parametrize("operation", LATER, ids=lambda o: o.id)

@@ -1,0 +1,108 @@
+"""The directory of blobs as the file system sees it."""
+
+import errno
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from gristmill.blobs import DirectoryBlobs
+from gristmill.ports import StateUnavailable
+
+
+def files(directory: Path) -> set[str]:
+    return {path.name for path in directory.rglob("*") if path.is_file()}
+
+
+async def nothing() -> set[str]:
+    return set()
+
+
+async def test_directory_and_content_are_the_servers_alone(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "blobs"
+    digest, _ = await DirectoryBlobs(path).put(io.BytesIO(b"content"))
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert (path / "tmp").stat().st_mode & 0o777 == 0o700
+    assert (path / digest).stat().st_mode & 0o777 == 0o400
+    assert list((path / "tmp").iterdir()) == []
+
+
+async def test_content_is_there_after_reopening(tmp_path: Path) -> None:
+    digest, _ = await DirectoryBlobs(tmp_path).put(io.BytesIO(b"content"))
+    with await DirectoryBlobs(tmp_path).open(digest) as file:
+        assert file.read() == b"content"
+
+
+async def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    blobs = DirectoryBlobs(tmp_path)
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(descriptor: int) -> None:
+        steps.append("fsync " + ("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file"))
+        fsync(descriptor)
+
+    def watched_rename(source: str, target: Path) -> None:
+        steps.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    await blobs.put(io.BytesIO(b"content"))
+    assert steps == ["fsync file", "rename", "fsync directory"]
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StateUnavailable, match="no room"):
+        await blobs.put(io.BytesIO(b"content"))
+    assert files(tmp_path) == {"lock"}
+
+
+async def test_another_failure_of_the_disk_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        await blobs.put(io.BytesIO(b"content"))
+
+
+async def test_a_sweep_removes_what_a_killed_put_left_behind_and_no_strangers(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    left, stranger = tmp_path / "tmp" / "left", tmp_path / "README"
+    for path in (left, stranger):
+        path.write_bytes(b"half")
+    assert await blobs.sweep(nothing, grace=60) == 0
+    assert files(tmp_path) == {"lock", "left", "README"}
+    await blobs.sweep(nothing, grace=-60)
+    assert files(tmp_path) == {"lock", "README"}
+
+
+async def test_content_put_again_while_a_sweep_asks_for_references_stays(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    digest, _ = await blobs.put(io.BytesIO(b"content"))
+    os.utime(tmp_path / digest, (1, 1))
+
+    async def slow() -> set[str]:
+        await blobs.put(io.BytesIO(b"content"))
+        return set()
+
+    assert await blobs.sweep(slow, grace=60) == 0
+    with await blobs.open(digest) as file:
+        assert hashlib.sha256(file.read()).hexdigest() == digest
