@@ -48,7 +48,7 @@ class FakeProcess:
     def kill(self) -> None:
         self.die(-9)
 
-    def memory(self) -> int:
+    def memory(self, *, exact: bool = False) -> int:
         return self.resident
 
     def close(self) -> None:

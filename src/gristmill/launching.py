@@ -49,8 +49,11 @@ class ShellProcess(Protocol):
     def kill(self) -> None:
         """End the shell and everything that it started, at once; harmless when it has ended."""
 
-    def memory(self) -> int:
-        """Resident bytes of the shell and all that it started; 0 when it has ended."""
+    def memory(self, *, exact: bool = False) -> int:
+        """Resident bytes of the shell and all that it started; 0 when it has ended.
+
+        Unless `exact`, pages that forks share may count several times.
+        """
 
     def close(self) -> None:
         """Release sockets, console and scratch directory; the process must have been reaped."""

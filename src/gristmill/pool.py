@@ -126,7 +126,7 @@ class Pool:
     def take_fresh(self) -> Shell | None:
         """Give away an idle shell that never ran anything of a user's, and replace it; else None."""
         for shell, member in self._members.items():
-            if shell.ready and not shell.inflight and not shell.answered and not member.loaded:
+            if shell.usable and not shell.inflight and not shell.answered and not member.loaded:
                 del self._members[shell]
                 self._loop.call_soon(self._fill)
                 return shell
@@ -215,7 +215,7 @@ class Pool:
         digest = request.service.digest if request.service else ""
         best, best_rank = None, (9, 0)
         for shell, member in self._members.items():
-            if not shell.ready or shell.retiring or shell.dead:
+            if not shell.usable:
                 continue
             depth = len(shell.inflight)
             if depth and not self._has_room(shell, member, request, digest):
@@ -356,10 +356,14 @@ class Pool:
     def _check_memory(self, member: _Member, now: float) -> None:
         shell, settings = member.shell, self._settings
         if shell.inflight:
-            used = shell.memory()
+            used = shell.memory(self._limits.memory_bytes)
             if used > self._limits.memory_bytes:
                 shell.kill(over_memory(used, self._limits.memory_bytes))
-        elif now - member.idle_since > 1.0 and shell.answered and shell.memory() > settings.recycle_bytes:
+        elif (
+            now - member.idle_since > 1.0
+            and shell.answered
+            and shell.memory(settings.recycle_bytes) > settings.recycle_bytes
+        ):
             self._retire(shell)
         elif now - member.idle_since > settings.idle_seconds and len(self._members) > settings.initial:
             shell.close()

@@ -140,7 +140,7 @@ class SessionShell:
         """End the shell when it has grown past its memory; to be called now and then."""
         shell = self._shell
         if shell is not None and self.alive and self.busy:
-            used = shell.memory()
+            used = shell.memory(self._limits.memory_bytes)
             if used > self._limits.memory_bytes:
                 self.kill(over_memory(used, self._limits.memory_bytes))
 

@@ -13,7 +13,7 @@ import structlog
 
 from gristmill.calls import Request
 from gristmill.errors import GristmillError, LimitExceeded, ShellDied, TimedOut
-from gristmill.frames import BrokenFrame, Decoder, Frame, Kind, pack_header
+from gristmill.frames import BrokenFrame, Decoder, Frame, Kind, Status, pack_header
 from gristmill.launching import ShellProcess
 
 __all__ = ["Shell", "ShellKeeper", "over_memory"]
@@ -80,6 +80,11 @@ class Shell:
         return self._reason
 
     @property
+    def usable(self) -> bool:
+        """Whether it takes requests."""
+        return self.ready and not self.retiring and not self.dead and self._reason is None
+
+    @property
     def pid(self) -> int:
         """Of the process that was started, as the server sees it."""
         return self._process.pid
@@ -119,9 +124,10 @@ class Shell:
         """Ask the code that runs to stop, by SIGINT."""
         self._process.interrupt()
 
-    def memory(self) -> int:
-        """Resident bytes, children included."""
-        return self._process.memory()
+    def memory(self, most: int) -> int:
+        """Resident bytes, children included; looked at closely only when it seems to be more than `most`."""
+        used = self._process.memory()
+        return used if used <= most else self._process.memory(exact=True)
 
     def kill(self, reason: GristmillError) -> None:
         """End it at once; what runs fails with `reason`. The keeper hears of it when the process is gone."""
@@ -194,6 +200,8 @@ class Shell:
             self.head_since = self._loop.time()
             self.answered += 1
             request.resolve(frame)
+            if frame.status == Status.BROKEN:
+                self.kill(ShellDied("the shell could not go on"))
             self._keeper.on_reply(self, request)
         elif frame.kind == Kind.GROUP:
             self._grouped = min(frame.id, len(self.inflight))

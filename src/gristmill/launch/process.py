@@ -76,9 +76,13 @@ class LocalShellProcess:
                 stderr=subprocess.DEVNULL,
             )
 
-    def memory(self) -> int:
-        """Resident bytes of the shell and all that it started; 0 when it has ended."""
-        return sum(_resident(pid) for pid in _tree(self.pid))
+    def memory(self, *, exact: bool = False) -> int:
+        """Resident bytes of the shell and all that it started; 0 when it has ended.
+
+        Unless `exact`, pages that a parent shares with its forks count once for each.
+        """
+        read = _proportional if exact else _resident
+        return sum(read(pid) for pid in _tree(self.pid))
 
     def close(self) -> None:
         """Release sockets, console and scratch directory; the process must have been reaped."""
@@ -113,6 +117,15 @@ def _tree(pid: int) -> Iterator[int]:
     yield pid
     for child in _children(pid):
         yield from _tree(child)
+
+
+def _proportional(pid: int) -> int:
+    """PSS, which the kernel adds up page by page: slow."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _resident(pid: int) -> int:
