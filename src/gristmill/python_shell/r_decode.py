@@ -39,11 +39,12 @@ class _Reader:
         self.symbols: List[str] = []
 
     def item(self) -> Any:
-        flags, length = _PAIR.unpack_from(self.data, self.at)
+        flags = _WORD.unpack_from(self.data, self.at)[0]
         kind = flags & 0xFF
         if kind == 254:
             self.at += 4
             return None
+        length = _WORD.unpack_from(self.data, self.at + 4)[0]
         self.at += 8
         if kind == 14:
             value: Any = self._array("d", 8 * length)

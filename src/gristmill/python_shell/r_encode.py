@@ -64,27 +64,29 @@ def _names(names: Sequence[str]) -> bytes:
 
 
 def _integers(values: List[Any]) -> bytes:
+    if NA_INTEGER in values:  # R's integers do not reach this far down
+        return _numerics(values)
     count = len(values)
     try:
-        if not count or min(values) != NA_INTEGER:  # R's integers do not reach this far down
-            return struct.pack(f"2i{count}i", _INTEGER, count, *values)
-    except TypeError:
-        if NA_INTEGER not in values:
-            return struct.pack(f"2i{count}i", _INTEGER, count, *_filled(values, NA_INTEGER))
-    except struct.error:  # past 32 bits
+        return struct.pack(f"2i{count}i", _INTEGER, count, *values)
+    except struct.error:
+        if None not in values:  # past 32 bits
+            return _numerics(values)
+    try:
+        return struct.pack(f"2i{count}i", _INTEGER, count, *_filled(values, NA_INTEGER))
+    except struct.error:
         return _numerics(values)
-    return _numerics(values)
 
 
 def _numerics(values: List[Any]) -> bytes:
     count = len(values)
     try:
+        return struct.pack(f"2i{count}d", _REAL, count, *values)
+    except (struct.error, OverflowError):  # a null, or too large
         try:
-            return struct.pack(f"2i{count}d", _REAL, count, *values)
-        except struct.error:
             return struct.pack(f"2i{count}d", _REAL, count, *_filled(values, NA_REAL))
-    except OverflowError:
-        raise InvalidInput("a number is too large for R") from None
+        except (struct.error, OverflowError):
+            raise InvalidInput("a number is too large for R") from None
 
 
 def _logicals(values: List[Any]) -> bytes:
@@ -145,9 +147,13 @@ def _frame(value: FrameValue) -> bytes:
 
 
 def _array(value: ArrayValue) -> bytes:
-    parts = [list_head(len(value.columns), _OBJECT | _ATTRIBUTES)]
-    parts += map(_numerics, value.columns)
-    parts.append(_frame_end(value.names, value.rows))
+    names, data, rows = value
+    size = 8 * rows
+    parts = [list_head(len(names), _OBJECT | _ATTRIBUTES)]
+    for start in range(0, len(names) * size, size) if size else [0] * len(names):
+        parts.append(_PAIR.pack(_REAL, rows))
+        parts.append(data[start : start + size])
+    parts.append(_frame_end(names, rows))
     return b"".join(parts)
 
 

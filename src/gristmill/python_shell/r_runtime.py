@@ -55,7 +55,8 @@ class RRuntime:
         self._version: str = version[0]  # type: ignore[index]
         self._packages = dict(zip(packages, versions))  # type: ignore[call-overload]
         self._services: Dict[int, _Service] = {}
-        self._directory = _path(os.getcwd())
+        self._path = os.getcwd()
+        self._directory = _path(self._path)  #: as R is told
         self._busy = False
         self._interrupted = False
 
@@ -158,7 +159,9 @@ class RRuntime:
 
     def set_directory(self, path: str) -> None:
         """Sent along with what runs next."""
-        self._directory = _path(path)
+        if path != self._path:
+            self._path = path
+            self._directory = _path(path)
 
     def interrupt(self) -> None:
         """Forward SIGINT while R works; else do nothing. Safe in a signal handler."""

@@ -20,9 +20,22 @@ package_of_class <- c(
 # Data that are of use without their package.
 not_needed <- c("tbl_df", "data.table", "integer64", "Surv", "ns", "bs", "xts", "zoo")
 
+# Functions of formulas that predict() looks for on the search path.
+package_of_function <- c(bs = "splines", ns = "splines", Surv = "survival", strata = "survival", rcs = "rms")
+
+attach_packages_of_formula <- function(object, name) {
+  used <- all.names(attr(object$terms, "predvars"))
+  for (used in intersect(used, names(package_of_function))) {
+    if (exists(used, envir = .GlobalEnv, mode = "function")) next
+    need_package(package_of_function[used], name, used)
+    library(package_of_function[used], character.only = TRUE, warn.conflicts = FALSE, quietly = TRUE)
+  }
+}
+
 load_packages_of <- function(objects) {
   for (name in names(objects)) {
     object <- objects[[name]]
+    if (is.list(object) && inherits(object$terms, "terms")) attach_packages_of_formula(object, name)
     classes <- attr(object, "class")
     if (is.null(classes)) next
     origin <- attr(classes, "package")

@@ -2,7 +2,7 @@
 # `levels` and integer64 its class; the companion turns them into text and integers.
 
 converters_to_compile <- c("to_numeric", "to_integer", "to_character", "to_logical", "to_vector", "to_matrix", "to_frame",
-                           "plain", "bare")
+                           "plain", "bare", "text")
 
 bare <- function(x) {
   if (!is.null(attributes(x))) attributes(x) <- NULL
@@ -15,9 +15,14 @@ plain <- function(x, what) {
   switch(
     typeof(x),
     double = , integer = , logical = bare(x),
-    character = enc2utf8(bare(x)),
+    character = text(bare(x), what),
     refuse(what, " is ", described(x), ", which has no place in JSON")
   )
+}
+
+text <- function(x, what) {
+  if (!all(validEnc(x)) || any(Encoding(x) == "bytes")) refuse(what, " holds text that is not valid UTF-8")
+  enc2utf8(x)
 }
 
 plain_object <- function(x, what) {
@@ -37,10 +42,10 @@ instant <- function(x) {
   carry <- which(micros >= 1e6)
   whole[carry] <- whole[carry] + 1
   micros[carry] <- 0
-  text <- format(.POSIXct(whole, "UTC"), "%Y-%m-%dT%H:%M:%S")
+  shown <- format(.POSIXct(whole, "UTC"), "%Y-%m-%dT%H:%M:%S")
   part <- which(is.finite(micros) & micros > 0)
-  text[part] <- paste0(text[part], sprintf(".%06d", as.integer(micros[part])))
-  ifelse(is.na(text), NA_character_, paste0(text, "Z"))
+  shown[part] <- paste0(shown[part], sprintf(".%06d", as.integer(micros[part])))
+  ifelse(is.na(shown), NA_character_, paste0(shown, "Z"))
 }
 
 described <- function(x) {
@@ -56,9 +61,10 @@ described <- function(x) {
   if (!is.atomic(x) && !is.list(x)) return(paste0("of R's type '", typeof(x), "'"))
   kind <- if (is.double(x)) "numeric" else typeof(x)
   shape <- dim(x)
-  if (length(shape)) return(paste0("a ", kind, " array of ", paste(shape, collapse = " x ")))
   if (is.list(x)) return(paste0("a list of length ", length(x)))
-  paste0(if (grepl("^[aeiou]", kind)) "an " else "a ", kind, " vector of length ", length(x))
+  kind <- paste(if (kind == "integer") "an" else "a", kind)
+  if (length(shape)) return(paste0(kind, " array of ", paste(shape, collapse = " x ")))
+  paste0(kind, " vector of length ", length(x))
 }
 
 mistyped <- function(x, name, type) refuse("output '", name, "' is declared ", type, ", and the code made it ", described(x))
