@@ -7,6 +7,7 @@ and needs the standard library only.
 from __future__ import annotations
 
 import enum
+from array import array
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Tuple, Union
 
@@ -95,11 +96,17 @@ class FrameValue(NamedTuple):
 
 
 class ArrayValue(NamedTuple):
-    """A data.frame of `Form.ARRAY`: numbers only (None = NA), one list per declared column."""
+    """A data.frame of `Form.ARRAY`: native doubles, declared columns one after another; NaN is NA."""
 
     names: Tuple[str, ...]
-    columns: List[List[Any]]
+    data: bytes
     rows: int
+
+    @property
+    def columns(self) -> List[List[float]]:
+        """A list per column."""
+        values: List[float] = array("d", self.data).tolist()
+        return [values[i * self.rows : (i + 1) * self.rows] for i in range(len(self.names))]
 
 
 #: A scalar type is a bool, int, float or str, or None.

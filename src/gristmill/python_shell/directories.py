@@ -53,7 +53,7 @@ def changed_files(before: Marks, after: Marks) -> List[str]:
 
 
 def read_output(directory: str, name: str, limit: int) -> Optional[bytes]:
-    """Base64 of a file that a call wrote, or None; follows no link. Raises FileTooLarge."""
+    """Base64 of a file that a call wrote, or None. Follows no link. Raises FileTooLarge."""
     path = os.path.join(directory, name)
     inside = os.path.realpath(os.path.dirname(path)) + "/"
     if not inside.startswith(os.path.realpath(directory) + "/"):
@@ -74,8 +74,8 @@ def read_output(directory: str, name: str, limit: int) -> Optional[bytes]:
 class WorkingDirectory:
     """The directory in which one service's calls run, one after another.
 
-    A call that leaves it untouched costs one look; after others what was added is removed and what was changed
-    is copied again from `template`, the files of the snapshot.
+    A call that leaves it untouched costs one look; after others what was added is removed and what was
+    changed is copied again from `template`, the files of the snapshot.
     """
 
     def __init__(self, home: str, template: str) -> None:
@@ -92,30 +92,33 @@ class WorkingDirectory:
         self._number += 1
         self.path = os.path.join(self._home, f"work-{self._number}")
         shutil.copytree(self._template, self.path)
+        self._mark()
+
+    def _mark(self) -> None:
+        """Remember what is here; the directory's own time is put back so far that any new name changes it."""
         self._pristine = scan(self.path)
+        os.utime(self.path, (0, 0))
 
     def changes(self) -> List[str]:
-        """Files that the call which just ended wrote; `reset` must follow if the directory was touched."""
+        """Files that the call which just ended wrote; `reset` makes it pristine again."""
         try:
-            if self._plain and not os.listdir(self.path):
-                self._touched = False
+            if self._plain and not os.stat(self.path).st_mtime_ns:
                 return []
-            after = scan(self.path)
+            self._after = scan(self.path)
         except OSError:
-            self._touched = True
+            self._touched, self._after = True, {}
             return []
-        self._touched = after != self._pristine
-        self._after = after
-        return changed_files(self._pristine, after)
+        self._touched = self._plain or self._after != self._pristine
+        return changed_files(self._pristine, self._after)
 
     def reset(self) -> None:
-        """Make it pristine again; of use after `changes`."""
+        """Undo what `changes` saw."""
         if not self._touched:
             return
         self._touched = False
         try:
             self._repair(self._after)
-            self._pristine = scan(self.path)
+            self._mark()
             done = self._pristine.keys() == self._originals.keys()
         except OSError:
             done = False

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections import OrderedDict
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -18,7 +19,7 @@ from gristmill.python_shell.codec import decode
 from gristmill.python_shell.directories import FileTooLarge, WorkingDirectory, read_output
 from gristmill.python_shell.parts import Parts
 from gristmill.python_shell.runtime import Cancelled, ObjectError, UserError
-from gristmill.schema import Value, parse_parameters
+from gristmill.schema import Form, Value, parse_parameters
 
 __all__ = ["Scoring"]
 
@@ -50,6 +51,8 @@ class Service:
 
     def __init__(self, spec: Dict[str, Any], language: str, home: str) -> None:
         inputs = parse_parameters(spec.get("inputs"), what="inputs")
+        if language != "Python":  # the form is a matter of Python's
+            inputs = tuple(replace(each, form=Form.FRAME) for each in inputs)
         outputs = parse_parameters(spec.get("outputs"), what="outputs")
         self.spec = spec
         self.home = home
