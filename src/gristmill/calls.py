@@ -63,6 +63,7 @@ class Request:
     moves: int = 0  #: how often a shell died while this one waited behind another
     alone: bool = False  #: run with nothing beside it: a group with it in died
     handle: int = 0
+    waited_for_load: int = 0  #: microseconds that the shell spent on loading its service first
 
     def resolve(self, frame: Frame) -> None:
         """Hand a reply to whoever waits; a late reply, whose caller has left, is normal."""
@@ -81,7 +82,9 @@ class Request:
     def _times(self, meta: bytes) -> StageTimes:
         if len(meta) != TIMES.size:
             return _NO_TIMES
-        return StageTimes(int((self.sent - self.submitted) * 1e6), *TIMES.unpack(meta))
+        load, decode, run, encode = TIMES.unpack(meta)
+        queue = int((self.sent - self.submitted) * 1e6)
+        return StageTimes(queue, load + self.waited_for_load, decode, run, encode)
 
 
 def _error(frame: Frame) -> errors.GristmillError:

@@ -200,6 +200,8 @@ class Shell:
             self.head_since = self._loop.time()
             self.answered += 1
             request.resolve(frame)
+            if request.kind is Kind.LOAD and self.inflight:
+                self.inflight[0].waited_for_load = int((self.head_since - request.sent) * 1e6)
             if frame.status == Status.BROKEN:
                 self.kill(ShellDied("the shell could not go on"))
             self._keeper.on_reply(self, request)

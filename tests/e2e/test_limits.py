@@ -15,7 +15,7 @@ from tests.servers import Server, start_server
 pytestmark = [pytest.mark.needs_r, pytest.mark.timeout(120)]
 
 FLAGS = [
-    *("--pool-initial", "1", "--pool-max", "2", "--execution-seconds", "2", "--load-seconds", "10"),
+    *("--pool-initial", "1", "--pool-max", "2", "--execution-seconds", "3", "--load-seconds", "10"),
     *(
         "--memory-mib",
         "700",
@@ -68,7 +68,7 @@ def test_a_call_that_runs_too_long_gets_504(client: httpx.Client, runtime: str, 
     path = publish(client, f"slow-{abs(hash(code))}", code, runtime=runtime)
     answer = client.post(path, json={})
     assert answer.status_code == 504
-    assert "longer than the limit of 2 s" in answer.json()["message"]
+    assert "longer than the limit of 3 s" in answer.json()["message"]
     the_next_is_served(client)
 
 
