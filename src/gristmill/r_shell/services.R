@@ -94,10 +94,13 @@ compiled <- function(block) {
   block
 }
 
+# Parts that are calls themselves; an empty argument, as in x[1, ], is none.
+calls_in <- function(expression) Filter(is.call, as.list(expression))
+
 has_loop <- function(expression) {
   if (!is.call(expression) || is_call_of(expression, "function")) return(FALSE)
   if (is_call_of(expression, c("for", "while", "repeat"))) return(TRUE)
-  for (part in as.list(expression)[-1L]) if (is.call(part) && has_loop(part)) return(TRUE)
+  for (part in calls_in(expression)) if (has_loop(part)) return(TRUE)
   FALSE
 }
 
@@ -111,7 +114,7 @@ redefines_base <- function(block) {
       if (is.character(target) && exists(target[1L], envir = baseenv(), mode = "function", inherits = FALSE))
         found <<- TRUE
     }
-    for (part in as.list(expression)) if (is.call(part)) visit(part)
+    for (part in calls_in(expression)) visit(part)
   }
   for (expression in block) visit(expression)
   found || any(vapply(ls(.GlobalEnv), exists, NA, envir = baseenv(), mode = "function", inherits = FALSE))
