@@ -122,9 +122,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
         return _response(http_problem(405, f"{request.method} is not possible on {path}", allow))
     if error.status_code == 404:
         return _response(http_problem(404, f"there is nothing at {path}"))
-    if error.status_code == 400:
-        return _response(problem(InvalidInput(str(error.detail))))
-    return _response(http_problem(error.status_code, str(error.detail)))
+    return _response(problem(InvalidInput(str(error.detail))))
 
 
 def _methods(request: Request) -> list[str]:

@@ -13,9 +13,9 @@ from gristmill.errors import Draining, GristmillError
 from gristmill.identity import Principal
 from gristmill.web.context import Context
 from gristmill.web.endpoints import CALLER
-from gristmill.web.problems import problem, unexpected
-from gristmill.web.requests import REQUEST_ID, Disconnected, bearer, find, new_id
-from gristmill.web.scoring import Scoring, segments, send_problem
+from gristmill.web.problems import problem, respond, unexpected
+from gristmill.web.requests import REQUEST_ID, bearer, find, new_id
+from gristmill.web.scoring import Scoring, segments
 
 __all__ = ["Gateway"]
 
@@ -74,14 +74,12 @@ class Gateway:
         try:
             inner[CALLER] = await self._admit(scope)
             await self._core(inner, receive, outgoing)
-        except Disconnected:
-            pass
         except GristmillError as error:
-            await send_problem(send, problem(error), request_id)
+            await respond(outgoing, problem(error))
         except Exception:
             log.exception("request_failed", method=method, request_id=request_id.decode())
             if not outgoing.status:
-                await send_problem(send, unexpected(request_id.decode()), request_id)
+                await respond(outgoing, unexpected(request_id.decode()))
         _log(inner, method, outgoing.status, started)
 
     async def _admit(self, scope: Scope) -> Principal | None:

@@ -6,10 +6,11 @@ import math
 from http import HTTPStatus
 
 import msgspec
+from starlette.types import Send
 
 from gristmill import errors
 
-__all__ = ["STATUS", "Headers", "Problem", "http_problem", "problem", "unexpected"]
+__all__ = ["STATUS", "Headers", "Problem", "http_problem", "problem", "respond", "unexpected"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -69,6 +70,13 @@ def unexpected(reference: str) -> Problem:
         f"Please give this reference to its administrator: {reference}"
     )
     return _build(HTTPStatus.INTERNAL_SERVER_ERROR, message, "InternalError", [])
+
+
+async def respond(send: Send, failure: Problem, *extra: tuple[bytes, bytes]) -> None:
+    """Send an error as a whole response, with further headers."""
+    headers = [*failure.headers, *extra]
+    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.body", "body": failure.body})
 
 
 def _build(status: int, message: str, name: str, extra: Headers) -> Problem:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from starlette.types import Message, Receive
 
-from gristmill.errors import GristmillError, InvalidInput, NotAuthenticated, TooLarge
+from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
 
 __all__ = [
     "REQUEST_ID",
@@ -32,7 +32,7 @@ _PREFIX = os.urandom(6).hex().encode()
 _numbers = count(1)
 
 
-class Disconnected(GristmillError):
+class Disconnected(InvalidInput):
     """The caller left before its request was complete; nobody reads the answer."""
 
 
@@ -50,7 +50,7 @@ def bearer(authorization: bytes | None) -> str:
         raise NotAuthenticated("this needs a token: send 'Authorization: Bearer <access_token>'")
     scheme, _, token = authorization.strip().partition(b" ")
     token = token.strip()
-    if scheme.lower() != b"bearer" or not token:
+    if not token or (scheme != b"Bearer" and scheme.lower() != b"bearer"):
         raise NotAuthenticated("the Authorization header does not read 'Bearer <access_token>'")
     return token.decode("latin-1")
 
@@ -64,7 +64,7 @@ def new_id(given: bytes | None) -> bytes:
 
 def announced(length: bytes | None, limit: int) -> None:
     """Raise TooLarge if Content-Length announces more than `limit` bytes."""
-    if length is not None and length.isdigit() and int(length[:20]) > limit:
+    if length is not None and length.isdigit() and (len(length) > 18 or int(length) > limit):
         raise too_large(limit)
 
 

@@ -12,10 +12,10 @@ from gristmill.calls import Answer
 from gristmill.errors import Draining, GristmillError
 from gristmill.identity import Permission
 from gristmill.web.context import Context
-from gristmill.web.problems import Problem, http_problem, problem, unexpected
+from gristmill.web.problems import Problem, http_problem, problem, respond, unexpected
 from gristmill.web.requests import Disconnected, announced, bearer, new_id, read_body
 
-__all__ = ["Scoring", "segments", "send_problem"]
+__all__ = ["Scoring", "segments"]
 
 log = structlog.get_logger("gristmill.web")
 
@@ -52,25 +52,26 @@ class Scoring:
         authorization, length, given_id = _headers(scope)
         request_id = new_id(given_id)
         started = perf_counter() if self._logs else 0.0
-        caller = failure = answer = None
+        caller = None
+        outcome: Answer | Problem
         try:
             token = bearer(authorization)
             caller = self._cached(token) or await self._verify(token)
             if scope["method"] != "POST" or self._phase.draining:
-                failure = _refusal(scope["method"])
+                outcome = _refusal(scope["method"])
             else:
                 caller.require(Permission.SERVICES_CONSUME)
-                answer = await self._run(receive, name, version, length)
+                outcome = await self._run(receive, name, version, length)
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
-            failure = _failure(error, name, version, request_id)
-        if answer is not None:
-            await self._send(send, answer, request_id, scope)
-        elif failure is not None:
-            await send_problem(send, failure, request_id)
+            outcome = _failure(error, name, version, request_id)
+        if isinstance(outcome, Problem):
+            await respond(send, outcome, (b"x-request-id", request_id))
+        else:
+            await self._send(send, outcome, request_id, scope)
         if self._logs:
-            status = 200 if failure is None else failure.status
+            status = outcome.status if isinstance(outcome, Problem) else 200
             _log(started, status, None if caller is None else caller.name, name, version, request_id)
 
     async def _run(self, receive: Receive, name: str, version: str, length: bytes | None) -> Answer:
@@ -110,13 +111,6 @@ def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
         elif key == b"x-request-id":
             request_id = value
     return authorization, length, request_id
-
-
-async def send_problem(send: Send, failure: Problem, request_id: bytes) -> None:
-    """Send an error as a whole response."""
-    headers = [*failure.headers, (b"x-request-id", request_id)]
-    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
-    await send({"type": "http.response.body", "body": failure.body})
 
 
 def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:

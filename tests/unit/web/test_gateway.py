@@ -101,6 +101,13 @@ async def test_one_log_event_for_a_request_without_names_tokens_or_bodies(server
     assert "secret-token" not in repr(events)
 
 
+async def test_a_request_without_a_token_is_logged_too(server: Server) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with server.client(None) as client:
+            await client.get("/services")
+    assert [(event["status"], event["user"]) for event in events] == [(401, None)]
+
+
 async def test_scoring_calls_are_logged_if_wanted(server: Server) -> None:
     with structlog.testing.capture_logs() as events:
         async with server.client(log_scoring=True) as client:
@@ -155,8 +162,21 @@ async def test_a_caller_who_leaves_while_uploading_is_let_go(server: Server) -> 
         "query_string": b"",
         "headers": [(b"authorization", b"Bearer token-ann")],
     }
-    await server.app()(scope, receive, send)
+    with structlog.testing.capture_logs() as events:
+        await server.app()(scope, receive, send)
     assert server.sessions.live["s1"].objects == {}
+    assert [(event["event"], event["status"]) for event in events] == [("request", 400)]
+
+
+async def test_a_defect_in_the_check_of_a_token_is_500(server: Server) -> None:
+    async def verify(_: str) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    server.accounts.verify = verify  # type: ignore[assignment]
+    async with server.client("ann") as client:
+        for path in ["/services", "/api/bos-rf/1.0.0"]:
+            answer = await client.post(path, content=b"{}")
+            assert (answer.status_code, answer.json()["exceptionType"]) == (500, "InternalError")
 
 
 async def test_websockets_are_closed_and_the_servers_start_is_passed_on(server: Server) -> None:
