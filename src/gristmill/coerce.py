@@ -201,7 +201,7 @@ def _packed(parameter: Parameter, name: str, values: List[Any]) -> bytes:
             )
     try:
         return pack(f"{len(values)}d", *[nan if each is None else each for each in values])
-    except OverflowError:
+    except (struct.error, OverflowError):
         raise _past_doubles(parameter, name) from None
 
 
