@@ -15,7 +15,8 @@ def _shown(name: str) -> str:
 
 def object_name(name: str) -> str:
     """`name` if it may name a workspace object; raises InvalidInput."""
-    if not 0 < len(name) <= _LONGEST or not name.isprintable() or "/" in name or "\\" in name:
+    sound = 0 < len(name) <= _LONGEST and name.isprintable() and name not in {".", ".."}
+    if not sound or "/" in name or "\\" in name:
         raise InvalidInput(
             f"{_shown(name)} cannot name an object: 1 to {_LONGEST} printable characters without slashes"
         )
