@@ -141,11 +141,11 @@ class Registry:
         if revision != self._revision + 1:
             await self._reload()  # another node has written too: its versions may rank before ours
             return
+        self._revision = revision
+        if old is not None and new is None:
+            del self._known[old.name, old.version]
         if new is not None:
             self._known[new.name, new.version] = new
-        elif old is not None:
-            del self._known[old.name, old.version]
-        self._revision = revision
         if old is not None:
             self._tell(old)
 

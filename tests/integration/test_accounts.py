@@ -31,6 +31,13 @@ class Machine:
     def verify(self, pair: TokenPair) -> Principal:
         return self._runner.run(self.accounts.verify(pair.access_token))
 
+    def refresh_at_once(self, pair: TokenPair, times: int) -> list[TokenPair | BaseException]:
+        async def run() -> list[TokenPair | BaseException]:
+            tries = [self.accounts.refresh(pair.refresh_token) for _ in range(times)]
+            return await asyncio.gather(*tries, return_exceptions=True)
+
+        return self._runner.run(run())
+
     def synchronize(self) -> None:
         self._runner.run(self.accounts.synchronize())
 
@@ -101,6 +108,15 @@ def test_a_running_server_takes_changes_over(machine: Machine) -> None:
             machine.verify(pair)
     with pytest.raises(NotAuthenticated):
         machine.login("ann", "ann's password")
+
+
+def test_of_concurrent_refreshes_one_wins_with_a_pair_that_works(machine: Machine) -> None:
+    for _ in range(5):
+        results = machine.refresh_at_once(machine.login("admin", "admin's password"), 6)
+        winners = [result for result in results if isinstance(result, TokenPair)]
+        assert len(winners) == 1
+        assert sum(isinstance(result, NotAuthenticated) for result in results) == 5
+        machine.verify(winners[0])
 
 
 def test_admins_password_can_be_changed(machine: Machine) -> None:

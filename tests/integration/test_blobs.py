@@ -94,6 +94,20 @@ async def test_a_sweep_removes_what_a_killed_put_left_behind_and_no_strangers(tm
     assert files(tmp_path) == {"lock", "README"}
 
 
+async def test_two_nodes_that_sweep_at_once_remove_each_blob_once(tmp_path: Path) -> None:
+    here, there = DirectoryBlobs(tmp_path), DirectoryBlobs(tmp_path)
+    for i in range(5):
+        await here.put(io.BytesIO(b"content %d" % i))
+    removed: list[int] = []
+
+    async def overtaken() -> set[str]:
+        removed.append(await there.sweep(nothing, grace=-60))
+        return set()
+
+    assert await here.sweep(overtaken, grace=-60) == 0
+    assert removed == [5]
+
+
 async def test_content_put_again_while_a_sweep_asks_for_references_stays(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
     digest, _ = await blobs.put(io.BytesIO(b"content"))

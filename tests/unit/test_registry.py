@@ -209,6 +209,29 @@ async def test_concurrent_patches_of_two_nodes_are_all_kept(stores: MemoryStores
         assert [getattr(found, field) for field in fields] == [f"new_{i}" for i in range(4)]
 
 
+@pytest.mark.parametrize("method", ["replace", "remove"])
+async def test_a_change_that_another_node_overtakes_is_made_again(
+    registry: Registry, stores: MemoryStores, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    await registry.publish(service(), None, ANN)
+    original = getattr(stores.services, method)
+    other = Registry(stores.services, stores.snapshots)
+
+    async def overtaken(*arguments: ServiceVersion) -> int | None:
+        monkeypatch.undo()
+        await other.patch("bos", "1", {"description": "theirs"}, ANN)
+        revision: int | None = await original(*arguments)
+        return revision
+
+    monkeypatch.setattr(stores.services, method, overtaken)
+    if method == "remove":
+        await registry.delete("bos", "1", ANN)
+        assert registry.versions() == []
+    else:
+        patched = await registry.patch("bos", "1", {"code": "ours"}, ANN)
+        assert (patched.code, patched.description) == ("ours", "theirs")
+
+
 async def test_what_another_node_wrote_is_seen_after_a_refresh(stores: MemoryStores) -> None:
     here, there = (Registry(stores.services, stores.snapshots) for _ in range(2))
     await there.publish(service("a"), None, ANN)

@@ -36,11 +36,6 @@ class Engine:
         self._turn = asyncio.Semaphore(1 if engine.dialect.name == "sqlite" else 1_000_000)
         self._writing: set[asyncio.Task[Any]] = set()
 
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._engine.dialect.name
-
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database and is rolled back."""

@@ -49,6 +49,7 @@ async def test_a_login_yields_a_pair_that_is_good_for_an_hour(
     assert accounts.cached(pair.access_token) is None
     assert await accounts.verify(pair.access_token) == ANN
     assert accounts.cached(pair.access_token) == ANN
+    assert await accounts.verify(pair.access_token) is accounts.cached(pair.access_token)
     clock.now += 3599
     assert await accounts.verify(pair.access_token) == ANN
     clock.now += 1
