@@ -358,7 +358,7 @@ def test_r_ends_with_its_companion() -> None:
 def test_a_command_that_is_no_r_is_told_at_start(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         RRuntime(str(tmp_path / "R"))
-    with pytest.raises(RuntimeDied):
+    with pytest.raises(RuntimeDied, match="ended with status 1 before it was ready"):
         RRuntime("false")
 
 

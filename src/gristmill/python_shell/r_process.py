@@ -79,7 +79,9 @@ class RProcess:
         if hasattr(os, "pidfd_open"):  # where programs that user code started keep the pipe open
             self._death = os.pidfd_open(self._child.pid)
             self._poll.register(self._death, select.POLLIN)
+        self._doing = "before it was ready"
         self.hello = self.receive()
+        self._doing = "while it ran this call"
 
     @property
     def pid(self) -> int:
@@ -145,8 +147,8 @@ class RProcess:
             code = self._child.wait()
         if code < 0:
             name = signal.Signals(-code).name
-            return RuntimeDied(f"the R process was ended by {name} while it ran this call")
-        return RuntimeDied(f"the R process ended with status {code} while it ran this call, as by quit()")
+            return RuntimeDied(f"the R process was ended by {name} {self._doing}")
+        return RuntimeDied(f"the R process ended with status {code} {self._doing}")
 
     def interrupt(self) -> None:
         """SIGINT to R, if it still runs."""
