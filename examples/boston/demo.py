@@ -129,6 +129,7 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="gristmill-demo-") as folder:
+        Path(folder).chmod(0o711)  # shells of a server that root starts pass through, as users of their own
         story(Path(folder), keep=keep)
     print(f"\nAll of it took {time.perf_counter() - begun:.1f} s.")
 

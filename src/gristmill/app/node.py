@@ -69,6 +69,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         isolation, warnings = await asyncio.to_thread(
             detect,
             settings.python or sys.executable,
+            data=data,
             network=settings.shell_network,
             bubblewrap=settings.bubblewrap,
         )

@@ -61,20 +61,28 @@ class UserIds:
         self._taken.discard(uid)
 
 
-def detect(interpreter: str, *, network: bool, bubblewrap: bool = True) -> tuple[Isolation, list[str]]:
-    """The strongest isolation that works here, and warnings for the administrator."""
+def detect(
+    interpreter: str, *, data: Path, network: bool, bubblewrap: bool = True
+) -> tuple[Isolation, list[str]]:
+    """The strongest isolation that works here, and warnings for the administrator.
+
+    `data` is the server's directory; the shells' scratch directories lie in it.
+    """
     warnings = []
     program = shutil.which("bwrap") if bubblewrap else None
     if program and not _works(program):
         warnings.append(f"{program} is there but cannot make a sandbox here; shells run without it")
         program = None
     users = os.geteuid() == 0
-    if users and not program and not _reachable(interpreter):
-        warnings.append(
-            f"shells run as root, because no other user can reach {interpreter}: install bubblewrap, "
-            "or put Gristmill where others may read it"
-        )
-        users = False
+    if users and not program:
+        package = str(Path(__file__).parent)
+        for path in (interpreter, package, str(data / "scratch")):
+            if not _reachable(path):
+                warnings.append(
+                    f"shells run as root, because no other user can reach {path}: install bubblewrap, "
+                    "or put it where others may pass"
+                )
+                users = False
     if not users and not program:
         warnings.append("shells can read what the server can read: install bubblewrap to keep them apart")
     if not network and not program:
