@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from gristmill.app.node import Node, open_node
+from gristmill.app.one_write import OneWriteProtocol
 from gristmill.app.settings import Settings
 from gristmill.errors import GristmillError
 from gristmill.web.app import create_app
@@ -109,7 +110,7 @@ def _config(node: Node) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(node.context),
         loop="none",
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
