@@ -93,8 +93,7 @@ def test_a_function_turned_into_a_block_works(services: Services) -> None:
     ],
 )  # fmt: skip
 def test_what_a_call_leaves_is_not_seen_by_the_next(services: Services, leave: str, look: str) -> None:
-    declared = {"init": "k <- 1", "outputs": [("y", "logical")]}
-    leaver = services.add(f"{leave}\ny <- TRUE", **declared)
+    leaver = services.add(f"{leave}\ny <- TRUE", "k <- 1", outputs=[("y", "logical")])
     looker = services.add(
         f"if (x) {{ {leave} }}; y <- {look}", "k <- 1", [("x", "logical")], [("y", "logical")]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gristmill.python_shell.r_runtime import RRuntime
 from gristmill.schema import Column, FrameValue, Value
@@ -58,7 +59,7 @@ class Services:
             self.runtime.unload(handle)
 
 
-def frame(**columns: tuple[str, list[object]]) -> FrameValue:
+def frame(**columns: tuple[str, list[Any]]) -> FrameValue:
     """A data.frame of columns given as (kind, values)."""
     made = [Column(kind, values) for kind, values in columns.values()]
     return FrameValue(list(columns), made, len(made[0].values) if made else 0)

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from gristmill.schema import ArrayValue, Column, FrameValue, MatrixValue, Value
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-def decoded(value: Value, type_: str = "") -> object:
+def decoded(value: Value, type_: str = "") -> Any:
     """`value` as the reader sees it in a list of one."""
     return decode(HEADER + list_head(1) + encode_value(value, type_))[0]
 
