@@ -65,6 +65,11 @@ class ShellClient:
         self.send(Kind.CONFIG, json.dumps(config).encode())
         self.about = json.loads(self.receive().body)
 
+    @classmethod
+    def session(cls, scratch: Path, **settings: Any) -> ShellClient:
+        """Another shell, in a directory below."""
+        return cls(Path(tempfile.mkdtemp(dir=scratch)), **settings)
+
     def __enter__(self) -> ShellClient:
         return self
 

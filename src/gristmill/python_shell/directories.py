@@ -62,13 +62,16 @@ def read_output(directory: str, name: str, limit: int) -> Optional[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             return None
         if about.st_size > limit:
             raise FileTooLarge(f"the file {name!r} has {about.st_size} bytes; {limit} are allowed")
-        return base64.b64encode(file.read())
+        with open(descriptor, "rb", closefd=False) as file:
+            return base64.b64encode(file.read())
+    finally:
+        os.close(descriptor)
 
 
 class WorkingDirectory:

@@ -216,7 +216,9 @@ def _object_name(meta: Dict[str, Any]) -> str:
 
 
 def _inputs(request: Dict[str, Any]) -> List[Tuple[str, Value]]:
-    given = request.get("inputParameters") or []
+    given = request.get("inputParameters")
+    if given is None:
+        return []
     if not isinstance(given, list):
         raise InvalidInput("inputParameters must be an array of {name, value} objects")
     values = []
@@ -229,7 +231,9 @@ def _inputs(request: Dict[str, Any]) -> List[Tuple[str, Value]]:
 
 
 def _outputs(request: Dict[str, Any]) -> List[str]:
-    names = request.get("outputParameters") or []
+    names = request.get("outputParameters")
+    if names is None:
+        return []
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise InvalidInput("outputParameters must be an array of names")
     return names

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import fractions
 import math
+import re
 import sys
 import uuid
 from typing import Any, Callable, Dict, List
@@ -116,7 +117,11 @@ def _character(value: Any, where: str) -> object:
 
 
 def _vector(value: Any, where: str) -> object:
-    return _flat(value, where) if _is_listlike(value) or hasattr(value, "__len__") else [_cell(value, where)]
+    return (
+        _flat(value, where)
+        if _is_listlike(value) or _is(value, "pandas", "DataFrame")
+        else [_cell(value, where)]
+    )
 
 
 def _matrix(value: Any, where: str) -> object:
@@ -130,7 +135,7 @@ def _matrix(value: Any, where: str) -> object:
             raise UserError(
                 f"{where} is declared a matrix; the code made an array of {value.ndim} dimensions"
             )
-        cells = _array_cells(value.ravel(), where)
+        cells = _array_cells(value, where)
         rows, cols = value.shape
         return [cells[i * cols : (i + 1) * cols] for i in range(rows)]
     if isinstance(value, (list, tuple)) and all(_is_listlike(row) for row in value):
@@ -180,7 +185,7 @@ def _flat(value: Any, where: str) -> List[Any]:
         if value.ndim > 1 and value.size != max(value.shape):
             shape = " x ".join(map(str, value.shape))
             raise UserError(f"{where}: expected one dimension, the code made an array of {shape}")
-        return _array_cells(value.ravel() if value.ndim != 1 else value, where)
+        return _array_cells(value, where)
     if isinstance(value, (list, tuple, range)):
         return _cells(list(value), where)
     if _is(value, "pandas", "DataFrame"):
@@ -204,6 +209,13 @@ def _series_cells(value: Any, where: str) -> List[Any]:
 
 
 def _array_cells(array: Any, where: str) -> List[Any]:
+    """All cells, row after row."""
+    if hasattr(array, "mask"):  # what is masked becomes None
+        return _cells(array.ravel().tolist(), where)
+    if array.ndim != 1:
+        import numpy as np
+
+        array = np.asarray(array).ravel()  # a numpy.matrix stays one otherwise
     kind = array.dtype.kind
     if kind in "fiub":
         if array.dtype.itemsize > 8:  # long doubles would leave as numpy's own type
@@ -233,7 +245,7 @@ def _cell(value: Any, where: str) -> Any:
     if _is(value, "numpy", "generic"):
         return _numpy_cell(value, where)
     if _is(value, "numpy", "ndarray") and value.size == 1:
-        return _array_cells(value.ravel(), where)[0]
+        return _array_cells(value, where)[0]
     if _is(value, "pandas", "Period") or _is(value, "pandas", "Interval"):
         return str(value)
     raise UserError(f"{where}: cannot turn a {_kind(value)} into JSON")
@@ -256,7 +268,7 @@ def _numpy_cell(value: Any, where: str) -> Any:
         if np.isnat(value):
             return None
         if kind == "M":
-            return str(value)
+            return re.sub(r"\.?0+$", "", str(value)) if "." in str(value) else str(value)
         return float(value / np.timedelta64(1, "s"))
     raise UserError(f"{where}: cannot turn a {_kind(value)} into JSON")
 

@@ -63,8 +63,8 @@ def put(directory: str, name: str, descriptor: int) -> None:
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         file = os.open(last, flags, 0o600, dir_fd=parent)
+        _require_plain(file, name)
         with os.fdopen(file, "wb") as target, os.fdopen(os.dup(descriptor), "rb") as source:
-            _require_plain(file, name)
             shutil.copyfileobj(source, target, _CHUNK)
     except OSError as error:
         raise InvalidInput(f"the file {name!r} cannot be written: {error.strerror}") from None
@@ -77,8 +77,8 @@ def get(directory: str, name: str, descriptor: int) -> int:
     parent, last = _opened(directory, name)
     try:
         file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        _require_plain(file, name)
         with os.fdopen(file, "rb") as source, os.fdopen(os.dup(descriptor), "wb") as target:
-            _require_plain(file, name)
             shutil.copyfileobj(source, target, _CHUNK)
             return source.tell()
     except OSError:
@@ -103,7 +103,9 @@ def _missing(name: str) -> Missing:
 
 
 def _require_plain(descriptor: int, name: str) -> None:
+    """Close what is no plain file, and refuse it."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise _missing(name)
 
 
