@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["ADMIN_PASSWORD", "Server", "start_server"]
+__all__ = ["ADMIN_PASSWORD", "GRISTMILL", "Server", "start_server"]
 
 ADMIN_PASSWORD = "only for tests: Xq7"
 GRISTMILL = Path(sys.executable).with_name("gristmill")

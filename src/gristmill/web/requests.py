@@ -48,11 +48,10 @@ def bearer(authorization: bytes | None) -> str:
     """The token of an Authorization header; scheme in any case, blanks trimmed. Raises NotAuthenticated."""
     if authorization is None:
         raise NotAuthenticated("this needs a token: send 'Authorization: Bearer <access_token>'")
-    scheme, _, token = authorization.strip().partition(b" ")
-    token = token.strip()
-    if not token or (scheme != b"Bearer" and scheme.lower() != b"bearer"):
+    parts = authorization.split(None, 1)
+    if len(parts) != 2 or (parts[0] != b"Bearer" and parts[0].lower() != b"bearer"):
         raise NotAuthenticated("the Authorization header does not read 'Bearer <access_token>'")
-    return token.decode("latin-1")
+    return parts[1].rstrip().decode("latin-1")
 
 
 def new_id(given: bytes | None) -> bytes:
