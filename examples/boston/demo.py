@@ -55,7 +55,8 @@ def start(folder: Path, password: str) -> tuple[subprocess.Popen[str], str]:
     ready = server.stdout.readline().strip()
     if not ready:
         sys.exit("the server did not start:\n" + (folder / "server.log").read_text())
-    print(f"{ready} ({time.perf_counter() - begun:.1f} s)")
+    notes = [line for line in (folder / "server.log").read_text().splitlines() if line.startswith("Note:")]
+    print(*notes, f"{ready} ({time.perf_counter() - begun:.1f} s)", sep="\n")
     return server, ready.split(" at ")[1].split()[0]
 
 
