@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 
 from gristmill.calls import Answer, Request, StageTimes, failure_body
+from gristmill.dedicated import DedicatedPools
 from gristmill.errors import LimitExceeded, RuntimeUnavailable
 from gristmill.frames import Kind
 from gristmill.launching import Limits, ShellLauncher
@@ -30,10 +32,19 @@ class Dispatcher:
     ) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._pools = {
-            runtime: Pool(runtime, launcher, settings=settings, limits=limits, open_content=open_content)
-            for runtime in launcher.runtimes
-        }
+
+        def make(runtime: Runtime, size: PoolSettings, resident: ServiceVersion | None = None) -> Pool:
+            return Pool(
+                runtime, launcher, settings=size, limits=limits, open_content=open_content, resident=resident
+            )
+
+        def make_dedicated(service: ServiceVersion) -> Pool:
+            assert service.pool is not None
+            size = replace(settings, initial=service.pool.initial, maximum=service.pool.maximum)
+            return make(service.runtime, size, service)
+
+        self._pools = {runtime: make(runtime, settings) for runtime in launcher.runtimes}
+        self.dedicated = DedicatedPools(make_dedicated)
 
     def start(self) -> None:
         """Spawn the initial shells of each pool."""
@@ -57,7 +68,8 @@ class Dispatcher:
             limit=self._limits.execution_seconds,
             service=service,
         )
-        self.pool(service.runtime).submit(request)
+        pool = self.dedicated.find(service) if self.dedicated else None
+        (pool or self.pool(service.runtime)).submit(request)
         try:
             return await request.future
         except LimitExceeded as error:
@@ -84,6 +96,10 @@ class Dispatcher:
             message = f"this server cannot run {runtime} services: it has {here} only"
             raise RuntimeUnavailable(message) from None
 
+    def pool_status(self, service: ServiceVersion) -> str:
+        """Of the service's own pool on this node: `Success`, `Pending` or `NotFound`."""
+        return self.dedicated.status(service)
+
     def forget(self, service: ServiceVersion) -> None:
         """A version was changed or deleted: shells drop it."""
         pool = self._pools.get(service.runtime)
@@ -91,9 +107,14 @@ class Dispatcher:
             pool.forget(service)
 
     def describe(self) -> dict[str, dict[str, object]]:
-        """Each pool's counts, by language."""
+        """Each generic pool's counts, by language."""
         return {str(runtime): pool.describe() for runtime, pool in self._pools.items()}
+
+    def arrange(self, services: Iterable[ServiceVersion]) -> None:
+        """Give pools of their own to those of `services`, all that there are, which ask for one."""
+        self.dedicated.arrange(service for service in services if service.runtime in self._pools)
 
     async def close(self) -> None:
         """End all shells."""
+        await self.dedicated.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))

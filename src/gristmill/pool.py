@@ -68,12 +68,14 @@ class Pool:
         settings: PoolSettings,
         limits: Limits,
         open_content: Callable[[str], int],
+        resident: ServiceVersion | None = None,
     ) -> None:
         self.runtime = runtime
         self._launcher = launcher
         self._settings = settings
         self._limits = limits
         self._open_content = open_content  #: digest → read-only descriptor, the pool's to close
+        self._resident = resident  #: what each shell loads before its first call
         self._loop = asyncio.get_running_loop()
         self._members: dict[Shell, _Member] = {}
         self._queue: deque[Request] = deque()
@@ -132,6 +134,18 @@ class Pool:
                 return shell
         return None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the initial shells are there, and hold what they are to hold from the start."""
+        ready = [shell for shell in self._members if shell.ready and (shell.answered or not self._resident)]
+        return len(ready) >= self._settings.initial
+
+    async def retire(self) -> None:
+        """Finish what was submitted, then close."""
+        while self._queue or any(shell.inflight for shell in self._members):  # noqa: ASYNC110 - many events
+            await asyncio.sleep(_TICK_SECONDS)
+        await self.close()
+
     async def close(self) -> None:
         """End all shells; those with work in flight are killed. Call when the server has drained."""
         self._closing = True
@@ -167,8 +181,11 @@ class Pool:
     def on_ready(self, shell: Shell) -> None:
         """A new shell: it helps with what waits."""
         self._failures = 0
-        self._members[shell].idle_since = self._loop.time()
+        member = self._members[shell]
+        member.idle_since = self._loop.time()
         self._changed.set()
+        if self._resident is not None:
+            self._load(member, self._resident)
         self._pump()
 
     def on_reply(self, shell: Shell, request: Request) -> None:

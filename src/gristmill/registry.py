@@ -12,7 +12,7 @@ from gristmill.errors import Forbidden, InvalidInput, NotFound
 from gristmill.identity import Permission, Principal, may_write
 from gristmill.ports import ServiceStore, SnapshotStore
 from gristmill.publishing import Limits, check_service, with_changes
-from gristmill.services import ServiceVersion
+from gristmill.services import PoolSize, ServiceVersion
 
 __all__ = ["Registry"]
 
@@ -97,6 +97,15 @@ class Registry:
 
         async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
             return await self._store.remove(old), None
+
+        await self._write(name, version, by, change)
+
+    async def set_pool(self, name: str, version: str, size: PoolSize | None, by: Principal) -> None:
+        """Give the version shells of its own, or take them away; Forbidden, NotFound."""
+
+        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+            new = replace(old, pool=size)
+            return await self._store.replace(old, new), new
 
         await self._write(name, version, by, change)
 

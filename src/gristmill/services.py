@@ -13,7 +13,7 @@ import msgspec
 from gristmill.errors import InvalidInput
 from gristmill.schema import Parameter
 
-__all__ = ["Runtime", "ServiceVersion", "check_name"]
+__all__ = ["PoolSize", "Runtime", "ServiceVersion", "check_name"]
 
 #: Letters, digits, and `._-` inside: a path segment that no proxy rewrites. Spaces are refused.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_])?")
@@ -25,6 +25,14 @@ class Runtime(StrEnum):
     R = "R"
     PYTHON = "Python"
     REALTIME = "Realtime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSize:
+    """Shells of a service's own, on every node."""
+
+    initial: int
+    maximum: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class ServiceVersion:
     snapshot_id: str | None = None  #: as given at publish; only `content` is read
     content: str | None = None  #: SHA-256 of the snapshot's zip in the blob store
     batchable: bool = False  #: rows are independent: calls that wait may run as one
+    pool: PoolSize | None = None  #: shells of its own; None for the generic pool of its language
     digest: str = ""  #: SHA-256 over all that determines what runs; set by `sealed`
 
     @property

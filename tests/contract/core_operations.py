@@ -62,6 +62,7 @@ _RENEW = {"refreshToken": "refresh-1"}
 _LOGIN = {"username": "admin", "password": "right"}
 _VERSION = "/services/{name}/{version}"
 _REALTIME = "/realtime-services/{name}"
+_POOL, _S_POOL = _VERSION + "/pool", "/services/bos-rf/1.0.0/pool"
 _S1 = "/sessions/s1"
 _ID = "/sessions/{id}"
 
@@ -96,9 +97,9 @@ OPERATIONS = (
     _op("deleteWebServiceVersion", "DELETE", _VERSION, "/services/bos-rf/1.0.0"),
     _later("publishRealtimeWebServiceByNameVersion", "POST", _REALTIME + "/{version}", 201),
     _later("patchRealtimeWebServiceByNameVersion", "PATCH", _REALTIME + "/{version}"),
-    _later("createOrUpdateServicePool", "POST", _VERSION + "/pool"),
-    _later("deleteServicePool", "DELETE", _VERSION + "/pool"),
-    _later("getServicePoolStatus", "GET", _VERSION + "/pool"),
+    _op("createOrUpdateServicePool", "POST", _POOL, _S_POOL, json={"InitialPoolSize": 1, "MaxPoolSize": 2}),
+    _op("deleteServicePool", "DELETE", _POOL, _S_POOL),
+    _op("getServicePoolStatus", "GET", _POOL, _S_POOL, kind=list, fields=("ComputeNodeEndpoint", "Status")),
     _op(
         "GetWebServiceSwagger",
         "GET",

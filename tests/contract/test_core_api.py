@@ -33,8 +33,8 @@ def document() -> Paths:
     return found
 
 
-def test_33_of_the_43_operations_are_carried_out() -> None:
-    assert (len(OPERATIONS), len(NOW)) == (43, 33)
+def test_36_of_the_43_operations_are_carried_out() -> None:
+    assert (len(OPERATIONS), len(NOW)) == (43, 36)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.id)

@@ -36,10 +36,11 @@ class Health:
     async def report(self) -> dict[str, Any]:
         """`{"statusCode", "details", "components"}`, down to each pool and the database."""
         pools = {name: _pool_status(pool) for name, pool in self._dispatcher.describe().items()}
+        dedicated = {name: _pool_status(pool) for name, pool in self._dispatcher.dedicated.describe().items()}
         backends = {
             "statusCode": _worst(pools),
             "details": {"isolation": self._isolation.summary, "warnings": self._warnings},
-            "components": pools,
+            "components": {**pools, **dedicated},
         }
         components = {"backends": backends, "database": await self._database_status()}
         details = {

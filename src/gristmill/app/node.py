@@ -84,7 +84,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         state.registry.subscribe(dispatcher.forget)
         stack.push_async_callback(dispatcher.close)
+        state.registry.subscribe(lambda _: dispatcher.arrange(state.registry.versions()))
         dispatcher.start()
+        dispatcher.arrange(state.registry.versions())
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
         sessions = _sessions(settings, data, launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
@@ -153,6 +155,7 @@ def _context(
         status=health.report,
         phase=Phase(),
         limits=settings.web,
+        node_address=f"http://{settings.host}:{settings.port}",
         cors_origins=settings.cors_origins,
         log_scoring=settings.log_scoring,
     )

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Dialect
 from gristmill.identity import Role
 from gristmill.ports import Snapshot, TokenFamily, User
 from gristmill.schema import Form, Parameter, ParameterType
-from gristmill.services import Runtime, ServiceVersion
+from gristmill.services import PoolSize, Runtime, ServiceVersion
 
 __all__ = [
     "Moment",
@@ -85,6 +85,8 @@ services = sa.Table(
     sa.Column("snapshot_id", sa.Text),
     sa.Column("content", sa.Text, index=True),
     sa.Column("batchable", sa.Boolean, nullable=False),
+    sa.Column("pool_initial", sa.Integer),
+    sa.Column("pool_maximum", sa.Integer),
     sa.Column("digest", sa.Text, nullable=False),
     sa.UniqueConstraint("name", "version"),
     sqlite_autoincrement=True,
@@ -131,6 +133,8 @@ def service_values(service: ServiceVersion) -> dict[str, Any]:
     values["inputs"] = _parameters_text(service.inputs)
     values["outputs"] = _parameters_text(service.outputs)
     values["output_files"] = msgspec.json.encode(service.output_files).decode()
+    pool = values.pop("pool")
+    values["pool_initial"], values["pool_maximum"] = (pool.initial, pool.maximum) if pool else (None, None)
     return values
 
 
@@ -142,6 +146,8 @@ def service_of(row: sa.Row[Any]) -> ServiceVersion:
     values["inputs"] = _parameters_of(values["inputs"])
     values["outputs"] = _parameters_of(values["outputs"])
     values["output_files"] = tuple(msgspec.json.decode(values["output_files"]))
+    initial, maximum = values.pop("pool_initial"), values.pop("pool_maximum")
+    values["pool"] = None if maximum is None else PoolSize(initial=initial, maximum=maximum)
     return ServiceVersion(**values)
 
 

@@ -83,6 +83,7 @@ class Context:
     status: Callable[[], Awaitable[Mapping[str, Any]]]  #: `{"statusCode", "details", "components"}`
     phase: Phase
     limits: Limits = field(default_factory=Limits)
+    node_address: str = "http://localhost:12800"  #: of this node, as pools are reported under
     cors_origins: tuple[str, ...] = ()  #: browsers' pages of these origins may call; none by default
     log_scoring: bool = False  #: an access log event for each scoring call too
     server_timing: bool = False  #: `Server-Timing` on every scoring answer, not only where asked for

@@ -19,6 +19,8 @@ __all__ = [
     "LoginRequest",
     "ParameterDefinition",
     "PatchRequest",
+    "PoolRequest",
+    "PoolState",
     "PublishRequest",
     "RenewTokenRequest",
     "ScoringResult",
@@ -124,6 +126,22 @@ class PublishRequest(PatchRequest):
     """A new service version. Only `code` is needed; `runtimeType` is R unless given."""
 
     code: Text
+
+
+class PoolRequest(BaseModel):
+    """Shells of a service's own; with a maximum of 0, or none given, the server chooses it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    initial: int = Field(0, alias="InitialPoolSize", ge=0, le=256)
+    maximum: int = Field(0, alias="MaxPoolSize", ge=0, le=256)
+
+
+class PoolState(BaseModel):
+    """How a service's pool stands on one node."""
+
+    ComputeNodeEndpoint: str
+    Status: Literal["Success", "Pending", "NotFound"]
 
 
 class WebService(_Body):

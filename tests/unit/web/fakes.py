@@ -15,7 +15,7 @@ from gristmill import errors
 from gristmill.calls import Answer, StageTimes
 from gristmill.identity import Principal, Role
 from gristmill.ports import Snapshot
-from gristmill.services import Runtime, ServiceVersion
+from gristmill.services import PoolSize, Runtime, ServiceVersion
 from gristmill.web.app import create_app
 from gristmill.web.context import Context, Limits, Phase
 
@@ -109,6 +109,9 @@ class FakeRegistry:
             raise errors.Forbidden("not yours")
         del self.known[name, version]
 
+    async def set_pool(self, name: str, version: str, size: PoolSize | None, by: Principal) -> None:
+        self.known[name, version] = replace(self.resolve(name, version), pool=size)
+
 
 class FakeDispatcher:
     """Answers what it is told to; code with `if(` does not parse."""
@@ -123,6 +126,9 @@ class FakeDispatcher:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return Answer(self.outcome, True, StageTimes(1000, 0, 20, 300, 40))
+
+    def pool_status(self, service: ServiceVersion) -> str:
+        return "Success" if service.pool else "NotFound"
 
     async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
         self.checked.append((runtime, code, init_code))

@@ -1,13 +1,25 @@
 """The operations of the core API, a module for each group."""
 
 from gristmill.web.endpoints import Table
-from gristmill.web.routes import docs, files, later, login, services, sessions, snapshots, status, workspace
+from gristmill.web.routes import (
+    docs,
+    files,
+    later,
+    login,
+    pools,
+    services,
+    sessions,
+    snapshots,
+    status,
+    workspace,
+)
 
 __all__ = ["TABLES"]
 
 TABLES: tuple[Table, ...] = (
     login.table,
     services.table,
+    pools.table,
     sessions.table,
     workspace.table,
     files.table,

@@ -44,6 +44,8 @@ def _services() -> None:
         sa.Column("snapshot_id", sa.Text),
         sa.Column("content", sa.Text),
         sa.Column("batchable", sa.Boolean, nullable=False),
+        sa.Column("pool_initial", sa.Integer),
+        sa.Column("pool_maximum", sa.Integer),
         sa.Column("digest", sa.Text, nullable=False),
         sa.UniqueConstraint("name", "version", name="uq_services_name"),
         sqlite_autoincrement=True,
