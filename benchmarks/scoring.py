@@ -8,7 +8,7 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from harness.cases import Results
@@ -19,6 +19,7 @@ from harness.report import markdown, replace_section
 from harness.runner import Plan, Run
 from harness.systems import MODELS, Echo, FastApi, KServe, MLServer, Plumber, System
 from harness.targets import verdicts
+from rich.markup import escape
 
 #: In MLServer, batching starts at these: as many calls as there are callers, or as long as a forest takes.
 BATCHING = {"max_batch_size": 64, "max_batch_time": 0.01}
@@ -43,6 +44,19 @@ Try first: `scoring.py --quick --only echo,fastapi,gristmill-array`
 
 The figures of the README: `scoring.py --rounds 3 --seconds 5 --update-readme` (an hour, on an idle machine)
 """
+
+
+class Usual(NamedTuple):
+    """What a run does where no option says otherwise."""
+
+    rows: str
+    callers: str
+    seconds: int
+    rounds: int
+
+
+FULL = Usual("1,10,1000", "1,8,64", 5, 3)
+QUICK = Usual("1", "1,64", 1, 1)
 
 
 def words(text: str) -> list[str]:
@@ -74,7 +88,7 @@ def prepare(systems: list[System], home: Home, results: Results) -> list[System]
             results.versions[system.name] = system.prepare(home)
         except (Unavailable, OSError, ValueError, KeyError) as error:
             results.problems[system.name] = str(error)
-            home.say(f"[yellow]{system.title} is left out:[/] {error}")
+            home.say(f"[yellow]{system.title} is left out:[/] {escape(str(error))}")
         else:
             usable.append(system)
     return usable
@@ -120,14 +134,22 @@ def compare(plan: Plan, home: Home, results: Results, folder: Path) -> None:
 
 def main(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="1 row, 1 and 64 callers, 1 s, 1 round.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Unless told otherwise: 1 row, 1 and 64 callers, 1 s, 1 round.")
+    ] = False,
     only: Annotated[str, typer.Option(help="Systems to run, commas between.", metavar="SYSTEM,…")] = "",
     models: Annotated[str, typer.Option(help="linear,forest (R: lm, randomForest).")] = "linear,forest",
     languages: Annotated[str, typer.Option(help="python,r.")] = "python,r",
-    rows: Annotated[str, typer.Option(help="Rows in each call.")] = "1,10,1000",
-    callers: Annotated[str, typer.Option(help="Connections that call without pause.")] = "1,8,64",
-    seconds: Annotated[int, typer.Option(min=1, help="Length of each measurement.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds over all systems.")] = 3,
+    rows: Annotated[str, typer.Option(help="Rows in each call.", show_default=FULL.rows)] = "",
+    callers: Annotated[
+        str, typer.Option(help="Connections that call without pause.", show_default=FULL.callers)
+    ] = "",
+    seconds: Annotated[
+        int, typer.Option(min=0, help="Length of each measurement.", show_default=str(FULL.seconds))
+    ] = 0,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds over all systems.", show_default=str(FULL.rounds))
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Order of the systems and loads.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Where results go; else below the cache.")] = None,
     cache: Annotated[Path, typer.Option(help="Environments, data and models.")] = CACHE,
@@ -138,15 +160,15 @@ def main(
         bool, typer.Option("--update-readme", help="Put the figures into benchmarks/README.md.")
     ] = False,
 ) -> None:
-    if quick:
-        rows, callers, seconds, rounds = "1", "1,64", 1, 1
+    usual = QUICK if quick else FULL
+    seconds, rounds = seconds or usual.seconds, rounds or usual.rounds
     wanted = chosen(only, NAMES, "--only") or list(NAMES)
     tongues = chosen(languages.lower(), ("python", "r"), "--languages")
     make_plan = partial(
         Plan,
         models=chosen(models, MODELS, "--models"),
-        rows=numbers(rows, "--rows"),
-        callers=numbers(callers, "--callers"),
+        rows=numbers(rows or usual.rows, "--rows"),
+        callers=numbers(callers or usual.callers, "--callers"),
         seconds=seconds,
         rounds=rounds,
         shuffle=random.Random(seed),
@@ -165,7 +187,7 @@ def main(
         compare(make_plan(systems=prepare(systems, home, results)), home, results, folder)
         write(results, systems, home, folder, update_readme=update_readme)
     except Unavailable as error:
-        console.print(f"[red]Cannot run:[/] {error}", highlight=False)
+        console.print(f"[red]Cannot run:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
     finally:
         for system in ours:

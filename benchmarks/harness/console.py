@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -49,8 +50,13 @@ def show_verdicts(found: Sequence[Verdict]) -> None:
     shown = Table(*(Column(head, justify="left" if head == "what" else "right") for head in VERDICT_HEAD))
     colors = {"met": "green", "missed": "red"}
     for row, verdict in zip(verdict_rows(found), found, strict=True):
-        shown.add_row(*row, style=colors.get(verdict.word, "dim"))
-    console.print(shown)
+        if verdict.value is not None:
+            shown.add_row(*row, style=colors.get(verdict.word, "dim"))
+    if shown.rows:
+        console.print(shown)
+    left = sum(verdict.value is None for verdict in found)
+    if left:
+        console.print(f"{left} targets need systems or loads that this run did not measure.")
 
 
 @contextmanager
@@ -62,7 +68,7 @@ def progress(total: float) -> Iterator[Callable[[str, float], None]]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as shown:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as shown:
         task = shown.add_task("starting", total=total)
 
         def spent(what: str, seconds: float) -> None:
@@ -77,6 +83,6 @@ def draw(home: Home, kind: str, results: Path, out: Path) -> bool:
         python = home.environment("plot")
         home.run([str(python), str(HERE / "harness/plots.py"), kind, str(results), str(out)], "no plot")
     except Unavailable as error:
-        home.say(f"[yellow]No plot:[/] {error}")
+        home.say(f"[yellow]No plot:[/] {escape(str(error))}")
         return False
     return True

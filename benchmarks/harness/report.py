@@ -54,7 +54,7 @@ def markdown(results: Results, systems: Mapping[str, tuple[str, str]]) -> str:
             parts += [_block(results, systems, shown, language, model, count) for count in rows]
     if results.problems:
         lines = [f"- {name}: {why}" for name, why in results.problems.items()]
-        parts.append("### Not measured\n\n" + "\n".join(lines))
+        parts.append("### Left out\n\n" + "\n".join(lines))
     parts.append("### Versions\n\n" + _versions(results))
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.markup import escape
 
 from .boston import Boston
 from .cases import NO_MODEL, Case, Measurement, Results, cases
@@ -96,8 +97,10 @@ class Run:
                 try:
                     self.one(system, number, boston)
                 except (Unavailable, Wrong, httpx.HTTPError) as error:
-                    self.results.problems[system.name] = f"{type(error).__name__}: {error}"
-                self.home.say(f"round {number}: {system.title} took {time.monotonic() - began:.0f} s")
+                    self.results.problems[system.name] = f"from round {number} on: {error}"
+                    self.home.say(f"[yellow]{system.title} is left out from here on:[/] {escape(str(error))}")
+                else:
+                    self.home.say(f"round {number}: {system.title} took {time.monotonic() - began:.0f} s")
 
     def one(self, system: System, number: int, boston: Boston) -> None:
         """One system under all its loads."""
@@ -116,7 +119,7 @@ class Run:
 
     def measure(self, server: Server, request: Request, case: Case) -> dict[str, Any]:
         """The figures of one load, after a warm-up of the same kind."""
-        source = script(request, ask(request))
+        source = script([(request, ask(request))])
         load(request.url, source, callers=case.callers, seconds=WARM_UP, folder=self.folder)
         ask(request)  # waits its turn behind what the warm-up left in the queue
         before = server.cpu_seconds()
