@@ -6,6 +6,7 @@ import array
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gristmill.frames import Decoder, Frame, Kind, Status, pack_header
 
@@ -63,7 +66,11 @@ class ShellClient:
             **settings,
         }
         self.send(Kind.CONFIG, json.dumps(config).encode())
-        self.about = json.loads(self.receive().body)
+        try:
+            self.about = json.loads(self.receive().body)
+        except (EOFError, OSError):
+            self.__exit__()
+            raise RuntimeError(f"the shell did not start: {self.console.read_text()}") from None
 
     @classmethod
     def session(cls, scratch: Path, **settings: Any) -> ShellClient:
@@ -169,6 +176,15 @@ class ShellClient:
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
+
+
+def other_python(version: str) -> str:
+    """Path of another interpreter, such as 3.8; the test is skipped where there is none."""
+    kept = [str(each) for each in Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for python in (*kept, shutil.which(f"python{version}")):
+        if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return python
+    pytest.skip(f"there is no Python {version} on this machine")
 
 
 def answer(frame: Frame) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def test_an_answer_has_all_its_parts(shell: ShellClient) -> None:
         ("data.frame", [{"a": 1}, {"a": 2.5}], "f'{x.a.dtype} {x.a.sum()}'", "float64 3.5"),
         ("data.frame", {"a": [1], "b": [2.5]}, "f'{x.a.dtype} {x.b.dtype}'", "int64 float64"),
         ("data.frame", {"a": [1.5], "b": [.5]}, "f'{x.b.dtype} {x.index.tolist()}'", "float64 [0]"),
-        ("data.frame", {"a": [True, None], "b": [None, None]}, "f'{x.a.dtype} {x.b.dtype}'", "object float64"),
+        ("data.frame", {"a": [True, None], "b": [None, None]}, "f'{x.a.dtype}{x.b.dtype}'", "objectfloat64"),
         ("data.frame", {}, "f'{x.shape}'", "(0, 0)"),
         ("data.frame", {"a": []}, "f'{x.shape}'", "(0, 1)"),
     ],
@@ -289,7 +289,8 @@ def test_snapshot_and_init_objects_are_there_and_every_call_starts_from_them(she
     shell.load(
         content=content,
         initCode="count = 0\ndef bump():\n    global count\n    count += 1\n    return count",
-        code="left = 'leak' in globals()\nleak = 1\noffset += 1\ny = [twice(x) + offset, bump(), bump(), left]",
+        code="left = 'leak' in globals()\nleak = 1\noffset += 1\n"
+        "y = [twice(x) + offset, bump(), bump(), left]",
         inputs={"x": "numeric"},
         outputs={"y": "vector"},
     )

@@ -144,6 +144,7 @@ class Scoring:
         service = self._services.pop(frame.handle, None)
         if service is not None:
             self._runtime.unload(frame.handle)
+            self._runtime.set_directory(self._home)  # never be in a directory that is gone
             shutil.rmtree(service.home, ignore_errors=True)
 
     def call(self, frame: Frame) -> None:
