@@ -55,6 +55,8 @@ class Inputs:
     def __call__(self, given: Any) -> List[Value]:
         """Values in the order of the definitions; raises InvalidInput."""
         if type(given) is not dict:
+            if given == []:  # R's empty list, as JSON writers there have it
+                return self({})
             raise InvalidInput(f"expected an object of the inputs by name, got {_told(given)}")
         try:
             values = [coercion(parameter, given[name]) for name, coercion, parameter in self._plan]

@@ -152,4 +152,3 @@ def refused(answer: httpx.Response, status: int) -> str:
     message: str = check(answer.json(), "error")["message"]
     assert "Traceback" not in message
     return message
-

@@ -73,7 +73,8 @@ def test_the_answer_to_a_login_is_compact_json_in_the_order_that_load_tests_sear
 ) -> None:
     answer = log_in(anyone)
     accepted(answer, "tokens")
-    text = r'\{"token_type":"Bearer","access_token":"[^"]+","expires_in":3600,"expires_on":"\d+","refresh_token":"[^"]+"\}'
+    keys = r'{"token_type":"Bearer","access_token":"[^"]+","expires_in":3600,"expires_on":"\d+",'
+    text = keys + r'"refresh_token":"[^"]+"}'
     assert re.fullmatch(text, answer.text)
     assert re.search(r'access_token":"([^"]+)"', answer.text)
     assert answer.headers["cache-control"] == "no-store"
