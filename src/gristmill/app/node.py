@@ -7,56 +7,39 @@ import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import structlog
-
-from gristmill.app.health import Health
 from gristmill.app.settings import Settings
-from gristmill.auth import Accounts, Passwords, SigningKey, ensure_admin, load_or_create_key, read_key
 from gristmill.blobs import DirectoryBlobs
-from gristmill.db import Database, default_url, open_database
 from gristmill.dispatcher import Dispatcher
 from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
 from gristmill.launch.local import LocalLauncher
-from gristmill.registry import Registry
 from gristmill.services import Runtime
 from gristmill.sessions import Sessions, Snapshots
 from gristmill.web.context import Context, Phase
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from gristmill.app.health import Health
+    from gristmill.app.state import State
+
 __all__ = ["Node", "open_node"]
-
-log = structlog.get_logger()
-
-_REFRESH_SECONDS = 1.0
-_SWEEP_SECONDS = 3600.0
-#: Content that nobody refers to is kept so long: a publish may be about to.
-_GRACE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """What `serve` needs of a running node."""
 
-    context: Context
+    app: ASGIApp
     phase: Phase
     generated_password: str | None  #: of `admin`, to be shown once
     runtimes: dict[str, str]  #: language → version as the shell says it
     warnings: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    """What outlives the process."""
-
-    database: Database
-    blobs: DirectoryBlobs
-    registry: Registry
-    accounts: Accounts
-    generated_password: str | None
 
 
 @contextlib.asynccontextmanager
@@ -65,7 +48,6 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     async with contextlib.AsyncExitStack() as stack:
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
-        state = await _open_state(settings, data, stack)
         isolation, warnings = await asyncio.to_thread(
             detect,
             settings.python or sys.executable,
@@ -73,6 +55,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             network=settings.shell_network,
             bubblewrap=settings.bubblewrap,
         )
+        blobs = DirectoryBlobs(data / "blobs")
         launcher = _launcher(settings, data, isolation)
         if Runtime.R not in launcher.runtimes:
             warnings.append("there is no R on this machine: only Python services can be published")
@@ -80,43 +63,35 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             launcher,
             settings=settings.pool,
             limits=settings.shells,
-            open_content=_content_opener(state.blobs, isolation),
+            open_content=_content_opener(blobs, isolation),
         )
-        state.registry.subscribe(dispatcher.forget)
         stack.push_async_callback(dispatcher.close)
-        state.registry.subscribe(lambda _: dispatcher.arrange(state.registry.versions()))
         dispatcher.start()
+        # The shells start in processes of their own, while this one imports the rest.
+        from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
+        from gristmill.app.health import Health
+        from gristmill.app.state import open_state, start_upkeep
+        from gristmill.web.app import create_app
+
+        state = await open_state(settings, data, blobs, stack)
+        state.registry.subscribe(dispatcher.forget)
+        state.registry.subscribe(lambda _: dispatcher.arrange(state.registry.versions()))
         dispatcher.arrange(state.registry.versions())
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
         sessions = _sessions(settings, data, launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
-        _start_upkeep(state, stack)
+        start_upkeep(state, stack)
         health = Health(state.database, dispatcher, sessions, isolation, warnings)
         context = _context(settings, state, dispatcher, sessions, snapshots, health)
+        app = create_app(context)
         await dispatcher.wait_ready()
         yield Node(
-            context=context,
+            app=app,
             phase=context.phase,
             generated_password=state.generated_password,
             runtimes={name: str(pool["language"]) for name, pool in dispatcher.describe().items()},
             warnings=warnings,
         )
-
-
-async def _open_state(settings: Settings, data: Path, stack: contextlib.AsyncExitStack) -> _State:
-    database = await open_database(settings.database or default_url(data))
-    stack.push_async_callback(database.close)
-    passwords = Passwords()
-    generated = await ensure_admin(database.users, passwords, settings.admin_password)
-    registry = Registry(database.services, database.snapshots)
-    await registry.refresh()
-    return _State(
-        database=database,
-        blobs=DirectoryBlobs(data / "blobs"),
-        registry=registry,
-        accounts=Accounts(database.users, database.tokens, key=_key(settings, data), passwords=passwords),
-        generated_password=generated,
-    )
 
 
 def _sessions(
@@ -140,7 +115,7 @@ def _sessions(
 
 def _context(
     settings: Settings,
-    state: _State,
+    state: State,
     dispatcher: Dispatcher,
     sessions: Sessions,
     snapshots: Snapshots,
@@ -159,22 +134,6 @@ def _context(
         cors_origins=settings.cors_origins,
         log_scoring=settings.log_scoring,
     )
-
-
-def _start_upkeep(state: _State, stack: contextlib.AsyncExitStack) -> None:
-    """Work that is done again and again beside the requests."""
-    for name, seconds, work in (
-        ("refresh", _REFRESH_SECONDS, _refresh),
-        ("sweep", _SWEEP_SECONDS, _sweep),
-    ):
-        task = asyncio.create_task(_repeat(name, seconds, work, state), name=name)
-        stack.push_async_callback(_cancel, task)
-
-
-def _key(settings: Settings, data: Path) -> SigningKey:
-    if settings.signing_key is not None:
-        return read_key(settings.signing_key)
-    return load_or_create_key(data / "signing-key.pem")
 
 
 def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLauncher:
@@ -234,30 +193,3 @@ def _private_copy(source: int) -> int:
         offset += os.sendfile(copy, source, offset, size - offset)
     os.lseek(copy, 0, os.SEEK_SET)
     return copy
-
-
-async def _refresh(state: _State) -> None:
-    await state.registry.refresh()
-    await state.accounts.synchronize()
-
-
-async def _sweep(state: _State) -> None:
-    removed = await state.blobs.sweep(state.database.references, grace=_GRACE_SECONDS)
-    families = await state.accounts.purge()
-    log.info("swept", blobs=removed, token_families=families)
-
-
-async def _repeat(
-    name: str, seconds: float, work: Callable[[_State], Awaitable[None]], state: _State
-) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await work(state)
-        except GristmillError as error:
-            log.warning("background_work_failed", work=name, error=error.message)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
 
 from gristmill.app.node import Node, open_node
-from gristmill.app.one_write import OneWriteProtocol
 from gristmill.app.settings import Settings
 from gristmill.errors import GristmillError
-from gristmill.web.app import create_app
+
+if TYPE_CHECKING:
+    from gristmill.app.http_server import HttpServer
 
 __all__ = ["run"]
 
@@ -50,24 +50,6 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would close the port at once."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the base does, and tell that it is done."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-
 async def _serve(settings: Settings, announce: Callable[[Node, str], None]) -> None:
     listener = _bind(settings.host, settings.port)
     stop = asyncio.Event()
@@ -80,7 +62,9 @@ async def _serve(settings: Settings, announce: Callable[[Node, str], None]) -> N
         if node is None:
             return
         try:
-            server = _Server(_config(node))
+            from gristmill.app.http_server import HttpServer
+
+            server = HttpServer(node.app, backlog=_BACKLOG)
             serving = asyncio.create_task(server.serve([listener]), name="uvicorn")
             await server.listening.wait()
             node.phase.ready = True
@@ -106,24 +90,7 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[Node]) -> Node | None:
     return None
 
 
-def _config(node: Node) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(node.context),
-        loop="none",
-        http=OneWriteProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-        backlog=_BACKLOG,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-
-
-async def _drain(node: Node, server: _Server, seconds: float) -> None:
+async def _drain(node: Node, server: HttpServer, seconds: float) -> None:
     """Refuse what is new, let what runs finish, then close the port."""
     node.phase.draining = True
     log.info("draining", in_flight=len(server.server_state.tasks), at_most_seconds=seconds)
