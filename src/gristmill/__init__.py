@@ -1,5 +1,54 @@
 """Gristmill: publish a fitted model, in R or Python, as a named, versioned, secured web service."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    from gristmill.client import (
+        AsyncClient,
+        Client,
+        Frame,
+        Result,
+        connect,
+        connect_async,
+        delete,
+        list_services,
+        publish,
+        redeploy,
+        service,
+        session,
+    )
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Frame",
+    "Result",
+    "__version__",
+    "connect",
+    "connect_async",
+    "delete",
+    "list_services",
+    "publish",
+    "redeploy",
+    "service",
+    "session",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The client's names, loaded when the first is used: shells and the server import this package too."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module("gristmill.client"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -33,6 +33,11 @@ class GristmillError(Exception):
 
     #: Seconds after which a repeat makes sense, or None.
     retry_after: Optional[float] = None
+    #: What it is about, where a client knows it: the service, the parameter, what was expected, what came.
+    service: Optional[str] = None
+    parameter: Optional[str] = None
+    expected: Optional[str] = None
+    got: Optional[str] = None
 
     def __init__(self, message: str, *, retry_after: Optional[float] = None) -> None:
         super().__init__(message)
