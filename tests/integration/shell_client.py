@@ -211,7 +211,7 @@ def _definitions(given: Any) -> list[Any]:
 
 def _environment(scratch: Path) -> dict[str, str]:
     (scratch / "tmp").mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in ("PATH", "COVERAGE_PROCESS_START") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
     return {
         **kept,
         "PYTHONPATH": str(SOURCES),

@@ -308,5 +308,5 @@ def test_code_that_takes_sigint_for_itself_loses_it_again(shell: ShellClient) ->
 
 def test_os_exit_in_a_pickle_ends_the_shell_alone(shell: ShellClient) -> None:
     with pytest.raises(EOFError):
-        shell.operate("workspace_set", name="bad", content=dill.dumps(Raises(os._exit, 3)))
+        shell.operate("workspace_set", name="bad", content=dill.dumps(Raises(exec, "import os; os._exit(3)")))
     assert shell.process.wait(10) == 3

@@ -180,7 +180,7 @@ def _columns(pairs: List[Any], where: str) -> Dict[str, List[Any]]:
 
 
 def _flat(value: Any, where: str) -> List[Any]:
-    """One-dimensional values as a list; of an array of one column or row, its cells."""
+    """A list-like value or frame as a list; of one column or row, its cells."""
     if _is(value, "numpy", "ndarray"):
         if value.ndim > 1 and value.size != max(value.shape):
             shape = " x ".join(map(str, value.shape))
@@ -192,9 +192,7 @@ def _flat(value: Any, where: str) -> List[Any]:
         if 1 not in value.shape:
             raise UserError(f"{where}: expected one dimension, the code made a frame of {value.shape} cells")
         return [cell for column in _frame(value, where).values() for cell in column]
-    if _is_listlike(value):
-        return _series_cells(value, where)
-    raise UserError(f"{where}: cannot turn a {_kind(value)} into a vector")
+    return _series_cells(value, where)
 
 
 def _series_cells(value: Any, where: str) -> List[Any]:

@@ -105,15 +105,13 @@ class PythonRuntime:
         module = ModuleType("__main__")
         namespace = module.__dict__
         namespace.update(service.base)
-        for name, value in zip(service.inputs, inputs):
-            namespace[name] = to_python(value)
         sys.modules["__main__"] = module
         try:
+            for name, value in zip(service.inputs, inputs):
+                namespace[name] = to_python(value)
             with service.modules:
                 exec(service.code, namespace)
                 return [self._output(namespace, name, convert) for name, convert in service.outputs]
-        except UserError:
-            raise
         except BaseException as error:
             self._fail(error)
         finally:
