@@ -128,6 +128,14 @@ SCHEMAS: dict[str, Schema] = {
         )
     ),
     "status": _STATUS,
+    "pool status": _array(
+        _object({"ComputeNodeEndpoint": _NAME, "Status": {"enum": ["Success", "Pending", "NotFound"]}})
+    ),
+    "swagger": {
+        "type": "object",
+        "properties": {"swagger": {"const": "2.0"}, "paths": {"type": "object"}},
+        "required": ["swagger", "info", "paths", "definitions"],
+    },
 }
 
 
