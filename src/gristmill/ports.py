@@ -9,16 +9,18 @@ last one seen tells whether an in-memory copy is stale.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, Protocol
 
 from gristmill.errors import Overloaded
 from gristmill.identity import Role
+from gristmill.jobs import Batch, Claim, ItemResult
 from gristmill.services import Runtime, ServiceVersion
 
 __all__ = [
+    "BatchStore",
     "Blob",
     "BlobStore",
     "ServiceStore",
@@ -172,6 +174,59 @@ class TokenStore(Protocol):
         """Forget families that were created, or last used, before these epoch seconds; how many."""
 
 
+class BatchStore(Protocol):
+    """Batches with the results of their items. Times are epoch seconds.
+
+    Who takes a batch holds it until a time, and voids the claim of whoever had it before. Whatever is written
+    under a void claim is refused as a whole: each item has one result at most.
+    """
+
+    async def add(self, batch: Batch) -> None:
+        """Store a new batch whose blobs are in the blob store already; Conflict if the id exists."""
+
+    async def get(self, id: str) -> Batch | None:
+        """The batch, or None."""
+
+    async def of(self, name: str, version: str, owner: str | None) -> list[str]:
+        """Ids of the batches of a service, oldest first: those of `owner`, or all if that is None."""
+
+    async def take(self, holder: str, *, now: float, until: float, most: int) -> list[Batch]:
+        """Take up to `most` batches that nobody holds at `now`, oldest first; they are in progress then."""
+
+    async def hold(self, claims: Collection[Claim], *, until: float) -> set[Claim]:
+        """Hold these until later; those of them that are not void."""
+
+    async def give_back(self, claim: Claim) -> None:
+        """Let any node take the batch, which is ready then; no change if the claim is void."""
+
+    async def give_back_all(self, holder: str) -> int:
+        """What `holder`, who has started anew, held before may be taken at once; how many batches."""
+
+    async def record(self, claim: Claim, results: Sequence[ItemResult], *, until: float) -> int | None:
+        """Add results and hold the batch until later; how many there are now, None if the claim is void.
+
+        The last result completes the batch in the same write. Raises Conflict if an item has one already.
+        """
+
+    async def fail(self, claim: Claim, message: str) -> None:
+        """The batch cannot be run to its end; no change if the claim is void."""
+
+    async def recorded(self, id: str) -> list[int]:
+        """Indexes of the items that have a result, in any order."""
+
+    async def results(self, id: str, *, first: int, most: int, rank: int) -> list[ItemResult]:
+        """Up to `most` results with an index from `first` on, by index; of the first `rank` recorded ones."""
+
+    async def arrivals(self, id: str, *, after: int, most: int) -> list[ItemResult]:
+        """Up to `most` results in the order in which they were recorded, those of rank `after` + 1 first."""
+
+    async def remove(self, id: str) -> bool:
+        """Cancel and forget the batch with all its results; whether there was one."""
+
+    async def purge(self, *, finished_before: float) -> int:
+        """Forget batches that ended before; how many."""
+
+
 class Stores(Protocol):
     """The stores that share one database."""
 
@@ -191,11 +246,15 @@ class Stores(Protocol):
     def tokens(self) -> TokenStore:
         """Logins."""
 
+    @property
+    def batches(self) -> BatchStore:
+        """Batches and the results of their items."""
+
     async def revision(self) -> int:
         """Moves with the revision of any store; also proves that the database answers."""
 
     async def references(self) -> set[str]:
-        """Digests of all blobs that a service or a snapshot refers to."""
+        """Digests of all blobs that a service, a snapshot or a batch refers to."""
 
     async def close(self) -> None:
         """Let go of every connection; nothing is lost without it."""

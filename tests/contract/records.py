@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gristmill.identity import Role
+from gristmill.jobs import Batch, ItemResult
 from gristmill.ports import Snapshot, TokenFamily, User
 from gristmill.services import Runtime, ServiceVersion
 
@@ -27,3 +28,12 @@ def user(name: str = "ann", role: Role = Role.CONTRIBUTOR) -> User:
 def family(id: str = "f1", username: str = "ann", **fields: Any) -> TokenFamily:
     given = {"generation": 0, "refresh_hash": "first", "created": 1000, "used": 1000, **fields}
     return TokenFamily(id=id, username=username, role=Role.CONTRIBUTOR, **given)
+
+
+def batch(id: str = "b1", owner: str = "ann", **fields: Any) -> Batch:
+    given = {"inputs": "1" * 64, "parallel": 10, "total": 3, "created": MOMENT, **fields}
+    return Batch(id=id, owner=owner, **{"service": service(), **given})
+
+
+def result(index: int, ok: bool = True, **fields: Any) -> ItemResult:
+    return ItemResult(index=index, ok=ok, **{"body": b'{"y":%d}' % index, **fields})

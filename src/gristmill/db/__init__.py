@@ -6,6 +6,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from gristmill.db.batch_tables import blobs
+from gristmill.db.batches import DatabaseBatches
 from gristmill.db.engine import Engine, make_engine
 from gristmill.db.migrate import DatabaseTooNew, upgrade
 from gristmill.db.services import DatabaseServices
@@ -26,6 +28,7 @@ class Database:
         self.snapshots = DatabaseSnapshots(engine)
         self.users = DatabaseUsers(engine)
         self.tokens = DatabaseTokens(engine)
+        self.batches = DatabaseBatches(engine)
 
     async def revision(self) -> int:
         """Sum of all counters: moves whenever any in-memory copy may be stale."""
@@ -33,13 +36,14 @@ class Database:
             return int((await connection.execute(sa.select(sa.func.sum(revisions.c.value)))).scalar_one())
 
     async def references(self) -> set[str]:
-        """Digests of all blobs that a service or a snapshot refers to, as of one moment."""
-        both = sa.union(
+        """Digests of all blobs that a service, a snapshot or a batch refers to, as of one moment."""
+        every = sa.union(
             sa.select(services.c.content).where(services.c.content.is_not(None)),
             sa.select(snapshots.c.content),
+            sa.select(blobs.c.digest),
         )
         async with self._engine.read() as connection:
-            return {digest for (digest,) in await connection.execute(both)}
+            return {digest for (digest,) in await connection.execute(every)}
 
     async def close(self) -> None:
         """Wait for writes under way, then disconnect."""

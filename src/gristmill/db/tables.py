@@ -20,6 +20,7 @@ __all__ = [
     "family_of",
     "metadata",
     "revisions",
+    "service_from",
     "service_of",
     "service_values",
     "services",
@@ -142,6 +143,11 @@ def service_of(row: sa.Row[Any]) -> ServiceVersion:
     """The version that a row of `services` holds."""
     values = dict(row._mapping)
     del values["id"]
+    return service_from(values)
+
+
+def service_from(values: dict[str, Any]) -> ServiceVersion:
+    """The version of which `service_values` made these; consumes them."""
     values["runtime"] = Runtime(values["runtime"])
     values["inputs"] = _parameters_of(values["inputs"])
     values["outputs"] = _parameters_of(values["outputs"])

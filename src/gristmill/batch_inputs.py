@@ -1,0 +1,101 @@
+"""The items of a batch as one file: written once as they come, then read by index.
+
+    items     each item's JSON, one right after another
+    offsets   count + 1 unsigned 64-bit integers: where each item begins, and where the last one ends
+    trailer   count (unsigned 64-bit) and the 8 bytes of `MAGIC`
+
+all little-endian. A batch of 100,000 items costs its reader 800 kB of memory, however large the items are.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from array import array
+from typing import BinaryIO
+
+from gristmill.errors import GristmillError
+
+__all__ = ["InputReader", "InputWriter"]
+
+MAGIC = b"GMBATCH1"
+_TRAILER = struct.Struct("<Q8s")
+
+
+class InputWriter:
+    """Appends items to a file; `finish` makes it readable by `InputReader`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._offsets = array("Q", [0])
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def add(self, item: bytes) -> None:
+        """Append one item."""
+        self._file.write(item)
+        self._offsets.append(self._offsets[-1] + len(item))
+
+    def finish(self) -> None:
+        """Write the offsets, and rewind."""
+        self._file.write(_bytes_of(self._offsets))
+        self._file.write(_TRAILER.pack(len(self), MAGIC))
+        self._file.flush()
+        self._file.seek(0)
+
+
+class InputReader:
+    """Reads items by index; closes the file with `close`. Raises GristmillError if it is not of this form."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._descriptor = file.fileno()
+        size = os.fstat(self._descriptor).st_size
+        count, magic = _TRAILER.unpack(self._read(size - _TRAILER.size, _TRAILER.size))
+        start = size - _TRAILER.size - 8 * (count + 1)
+        if magic != MAGIC or start < 0:
+            raise GristmillError("the stored inputs of the batch are damaged")
+        self._offsets = _array_of(self._read(start, 8 * (count + 1)))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def size(self, index: int) -> int:
+        """Bytes of an item."""
+        return self._offsets[index + 1] - self._offsets[index]
+
+    def item(self, index: int) -> bytes:
+        """The JSON of an item."""
+        return self._read(self._offsets[index], self.size(index))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _read(self, offset: int, size: int) -> bytes:
+        parts = []
+        while size > 0 and offset >= 0:
+            part = os.pread(self._descriptor, size, offset)
+            if not part:
+                break
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        if size or offset < 0:
+            raise GristmillError("the stored inputs of the batch are damaged")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _bytes_of(numbers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _array_of(data: bytes) -> array[int]:
+    numbers = array("Q", data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

@@ -1,0 +1,159 @@
+"""Cut a JSON array into its items as its bytes arrive, without ever holding more than one of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import Enum, auto
+
+import msgspec
+
+from gristmill.errors import InvalidInput, TooLarge
+
+__all__ = ["ArrayItems"]
+
+#: A whole string, or a bracket, or the quote of a string that goes on in the next piece.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
+_IN_STRING = re.compile(rb'["\\]')
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
+#: Where a number, or true, false or null, ends.
+_WORD_END = re.compile(rb"[,\]\s]")
+_QUOTE, _BACKSLASH, _COMMA, _OPEN, _CLOSE = b'"\\,[]'
+_check = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class _Next(Enum):
+    """What the text may go on with."""
+
+    ARRAY = auto()  #: the opening bracket
+    FIRST = auto()  #: an item or the closing bracket
+    ITEM = auto()  #: an item, or the rest of it
+    COMMA = auto()  #: a comma or the closing bracket
+    NOTHING = auto()
+
+
+class ArrayItems:
+    """Feed it pieces of a JSON array, of any length; it yields the bytes of each item that is complete.
+
+    What it yields is valid JSON. It holds the item that is under way and nothing else. Raises InvalidInput
+    where the text is no JSON array, and TooLarge for an item of more than `limit` bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._text = bytearray()  #: begins with the item under way, as far as it came
+        self._next = _Next.ARRAY
+        self._seen = 0  #: how much of an item under way was looked at
+        self._depth = 0  #: brackets that are open in it
+        self._in_string = False
+        self.count = 0  #: items so far
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the items that `data` completes."""
+        self._text += data
+        while self._skip_blanks():
+            if self._next is _Next.FIRST and self._text[0] != _CLOSE:
+                self._next = _Next.ITEM
+            if self._next is not _Next.ITEM:
+                self._take_sign()
+                continue
+            end = self._find_end()
+            if max(end, len(self._text) if end < 0 else 0) > self._limit:
+                raise TooLarge(f"item {self.count} has more than the permitted {self._limit:,} bytes")
+            if end < 0:
+                return
+            yield self._cut(end)
+
+    def finish(self) -> None:
+        """Raise InvalidInput unless the array was complete."""
+        if self._next is _Next.ARRAY:
+            raise InvalidInput("the body is empty: send a JSON array with the inputs of each item")
+        if self._next is not _Next.NOTHING:
+            raise InvalidInput(f"the JSON array breaks off after {self.count} items")
+
+    def _skip_blanks(self) -> bool:
+        """Whether anything but blanks is there; an item under way begins with something else."""
+        found = _BLANKS.match(self._text)
+        assert found is not None
+        end = found.end()
+        del found  # it holds the text, which could not be cut
+        if end:
+            del self._text[:end]
+        return bool(self._text)
+
+    def _take_sign(self) -> None:
+        sign = self._text[0]
+        if self._next is _Next.NOTHING:
+            raise InvalidInput("the body goes on after the end of the JSON array")
+        if self._next is _Next.ARRAY:
+            if sign != _OPEN:
+                raise InvalidInput("the body is not a JSON array: send a list with the inputs of each item")
+            self._next = _Next.FIRST
+        elif sign == _CLOSE:
+            self._next = _Next.NOTHING
+        elif sign == _COMMA:
+            self._next = _Next.ITEM
+        else:
+            raise InvalidInput(f"the JSON is malformed after item {self.count - 1}: a comma or ] is missing")
+        del self._text[:1]
+
+    def _cut(self, end: int) -> bytes:
+        item = bytes(self._text[:end])
+        del self._text[:end]
+        try:
+            _check(item)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidInput(f"item {self.count} is not valid JSON: {error}") from None
+        self._next, self._seen, self._depth = _Next.COMMA, 0, 0
+        self.count += 1
+        return item
+
+    def _find_end(self) -> int:
+        """Where the item under way ends; -1 if that is still to come."""
+        if self._text[0] in b'[{"':
+            return self._find_closing()
+        found = _WORD_END.search(self._text, self._seen)
+        self._seen = len(self._text)
+        return found.start() if found else -1
+
+    def _find_closing(self) -> int:
+        while self._seen < len(self._text):
+            if self._in_string and not self._leave_string():
+                return -1
+            if not self._depth and self._seen:
+                return self._seen
+            end = self._leave_brackets()
+            if end:
+                return end
+        return self._seen if self._seen and not self._depth and not self._in_string else -1
+
+    def _leave_string(self) -> bool:
+        """Go past the end of a string that began in an earlier piece; False if it is not there yet."""
+        while found := _IN_STRING.search(self._text, self._seen):
+            if self._text[found.start()] == _QUOTE:
+                self._seen = found.end()
+                self._in_string = False
+                return True
+            if found.end() == len(self._text):
+                self._seen = found.start()  # what is escaped is still to come
+                return False
+            self._seen = found.end() + 1
+        self._seen = len(self._text)
+        return False
+
+    def _leave_brackets(self) -> int:
+        """Go past all that is there; where the outermost bracket ends, or a string outside of any, else 0."""
+        depth = self._depth
+        for token in _TOKEN.finditer(self._text, self._seen):
+            sign = self._text[token.start()]
+            if sign == _QUOTE:
+                if token.end() - token.start() == 1:
+                    self._in_string = True
+                    self._depth, self._seen = depth, token.end()
+                    return 0
+            else:
+                depth += 1 if sign in b"[{" else -1
+            if not depth:
+                return token.end()
+        self._depth, self._seen = depth, len(self._text)
+        return 0
