@@ -35,8 +35,11 @@ def made(tmp_path: Path, files: dict[str, bytes]) -> WorkingDirectory:
 places = st.sampled_from(["a.txt", "d/b.txt", "d/e/c.txt", "d", "d/e", "new", "d/new", "new/er"])
 
 
-def do(path: Path, action: str) -> None:
-    """One thing that code may do; what is not possible there is not done."""
+def do(path: Path, action: str, outside: Path) -> None:
+    """One thing that code may do; what is not possible there is not done.
+
+    Links lead `outside`, and what follows goes through them: that must be a place of the test's own.
+    """
     try:
         if action == "write":
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,7 @@ def do(path: Path, action: str) -> None:
         elif action == "remove":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         elif action == "link":
-            path.symlink_to("/")
+            path.symlink_to(outside)
         elif action == "directory":
             path.mkdir(parents=True)
         else:
@@ -60,10 +63,12 @@ def test_whatever_a_call_does_the_next_finds_the_files(
     tmp_path: Path, files: dict[str, bytes], actions: list[tuple[str, str]]
 ) -> None:
     directory = made(tmp_path / "home", files)
+    outside = tmp_path / "outside"
+    outside.mkdir(exist_ok=True)
     before = content(directory.path)
     for _ in range(2):
         for place, action in actions:
-            do(Path(directory.path, place), action)
+            do(Path(directory.path, place), action, outside)
         changed = directory.changes()
         assert set(changed) <= {place for place, _ in actions}
         directory.reset()
