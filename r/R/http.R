@@ -1,0 +1,123 @@
+# One HTTP exchange over curl. Nothing here knows of tokens, services or sessions.
+
+# What goes with a request: at most one of them.
+json_body <- function(text) list(kind = "json", text = enc2utf8(text))
+file_body <- function(path) list(kind = "file", path = path)
+form_body <- function(...) list(kind = "form", parts = list(...))
+pairs_body <- function(...) list(kind = "pairs", text = query_string(list(...)))
+
+# A list of status, headers (raw), content (raw, or a path if `to` is one) and url. Raises gristmill_unreachable.
+exchange <- function(method, url, body = NULL, headers = list(), to = NULL, handle = curl::new_handle()) {
+  prepare(handle, method, body, headers)
+  response <- tryCatch(
+    if (is.null(to)) curl::curl_fetch_memory(url, handle) else curl::curl_fetch_disk(url, to, handle),
+    error = function(problem) unreachable(url, conditionMessage(problem))
+  )
+  plain_response(response)
+}
+
+plain_response <- function(response) {
+  list(status = response$status_code, headers = response$headers, content = response$content, url = response$url)
+}
+
+# Parsed when somebody asks: most answers are read without. Names in lower case.
+headers_of <- function(response) {
+  headers <- curl::parse_headers_list(response$headers)
+  names(headers) <- tolower(names(headers))
+  headers
+}
+
+prepare <- function(handle, method, body, headers) {
+  curl::handle_reset(handle)
+  # Without a body and with POST, curl would wait for one.
+  if (is.null(body) && method %in% c("POST", "PUT", "PATCH")) body <- json_body("{}")
+  text <- if (is.null(body$text)) list() else list(copypostfields = body$text)
+  curl::handle_setopt(handle, .list = c(text, list(
+    customrequest = method, useragent = user_agent(), followlocation = FALSE, tcp_keepalive = TRUE,
+    connecttimeout = getOption("gristmill.connect_timeout", 10), timeout = getOption("gristmill.timeout", 0)
+  )))
+  if (!is.null(body)) headers <- attach_body(handle, body, headers)
+  # "Expect: 100-continue" costs a round trip, or a second where a proxy ignores it.
+  curl::handle_setheaders(handle, .list = c(headers, Expect = ""))
+}
+
+attach_body <- function(handle, body, headers) {
+  if (body$kind == "form") {
+    do.call(curl::handle_setform, c(list(handle), body$parts))
+    watch_progress(handle, sum(vapply(body$parts, form_size, 0)))
+    return(headers)
+  }
+  if (body$kind == "file") {
+    stream_file(handle, body$path)
+    headers[["Content-Type"]] <- "application/octet-stream"
+    return(headers)
+  }
+  headers[["Content-Type"]] <- if (body$kind == "pairs") "application/x-www-form-urlencoded" else "application/json"
+  headers
+}
+
+form_size <- function(part) if (inherits(part, "form_file")) file.size(part$path) else 0
+
+# Send a file as it is read, so that one larger than memory will do.
+stream_file <- function(handle, path) {
+  size <- file.size(path)
+  source <- NULL
+  read <- function(count) {
+    if (is.null(source)) source <<- file(path, "rb")
+    bytes <- readBin(source, "raw", count)
+    if (!length(bytes)) {
+      close(source)
+      source <<- NULL
+    }
+    bytes
+  }
+  # A connection of its own: on one that the server has closed meanwhile, curl would have to begin again.
+  curl::handle_setopt(handle, upload = TRUE, infilesize_large = size, readfunction = read,
+                      upload_buffersize = 1024L^2, fresh_connect = TRUE)
+  watch_progress(handle, size)
+}
+
+# A bar for uploads that take a while, where somebody is looking.
+watch_progress <- function(handle, size) {
+  if (!getOption("gristmill.progress", interactive()) || is.na(size) || size < 4e6) return(invisible())
+  bar <- NULL
+  curl::handle_setopt(handle, noprogress = FALSE, progressfunction = function(down, up) {
+    if (up[1L] > 0) {
+      if (is.null(bar)) {
+        message(sprintf("Sending %.0f MB", up[1L] / 1e6))
+        bar <<- utils::txtProgressBar(max = up[1L], style = 3L, file = stderr())
+      }
+      utils::setTxtProgressBar(bar, up[2L])
+      if (up[2L] >= up[1L]) close(bar)
+    }
+    TRUE
+  })
+}
+
+unreachable <- function(url, reason) {
+  abort(
+    "gristmill_unreachable", paste0("cannot reach ", sub("^(https?://[^/]+).*", "\\1", url), ": ", reason),
+    "Check the address and its port, that the server is running, and that no proxy or firewall stands between."
+  )
+}
+
+user_agent <- function() {
+  if (is.null(the$agent)) {
+    the$agent <- paste0("gristmill-r/", utils::packageVersion("gristmill"), " R/", getRversion(), " curl/", curl::curl_version()$version)
+  }
+  the$agent
+}
+
+# "?a=1&b=2"-style text, without the question mark; NULLs are left out.
+query_string <- function(query) {
+  query <- query[!vapply(query, is.null, NA)]
+  values <- vapply(query, function(value) url_part(if (is.logical(value)) tolower(value) else format_plain(value)), "")
+  paste(names(query), values, sep = "=", collapse = "&")
+}
+
+format_plain <- function(value) if (is.numeric(value)) format(value, scientific = FALSE, trim = TRUE) else as.character(value)
+
+url_part <- function(text) curl::curl_escape(enc2utf8(as.character(text)))
+
+# "/services/bos%2Drf/1.0.0" of its parts.
+url_path <- function(...) paste0("/", vapply(list(...), url_part, ""), collapse = "")
