@@ -17,7 +17,7 @@ from gristmill.auth.keys import SigningKey
 from gristmill.errors import NotAuthenticated
 from gristmill.identity import Role
 
-__all__ = ["Claims", "Signer", "TokenPair", "fingerprint"]
+__all__ = ["ACCESS", "REFRESH", "Claims", "Signer", "TokenPair", "fingerprint"]
 
 ISSUER = "gristmill"
 ACCESS = "gristmill"

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Isolation", "UserIds", "detect"]
+__all__ = ["Isolation", "UserIds", "detect", "needed_paths", "sandbox"]
 
 _SANDBOX = "/tmp/shell"  # noqa: S108 - a path inside the sandbox, on its own tmpfs
 

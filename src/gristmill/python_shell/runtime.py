@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from gristmill.schema import Value
 
-__all__ = ["Cancelled", "Missing", "ObjectError", "Runtime", "RuntimeDied", "UserError"]
+__all__ = ["Cancelled", "Missing", "ObjectError", "Runtime", "RuntimeDied", "Spec", "UserError"]
 
 Spec = Dict[str, Any]
 

@@ -9,7 +9,7 @@ import traceback
 from types import CodeType
 from typing import List
 
-__all__ = ["compiled", "describe", "forget"]
+__all__ = ["compiled", "describe", "forget", "remember"]
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _FOREIGN = tuple(

@@ -15,7 +15,18 @@ from gristmill.identity import Permission, Principal
 from gristmill.web.context import Context
 from gristmill.web.requests import announced, find, read_body
 
-__all__ = ["Access", "Caller", "Ctx", "Endpoint", "Handler", "Parsed", "Table", "describe_invalid"]
+__all__ = [
+    "CALLER",
+    "Access",
+    "Allowed",
+    "Caller",
+    "Ctx",
+    "Endpoint",
+    "Handler",
+    "Parsed",
+    "Table",
+    "describe_invalid",
+]
 
 Handler = Callable[..., Awaitable[Response]]
 Access = Permission | Literal["public"]
