@@ -15,6 +15,7 @@ from harness.cases import Results
 from harness.console import CACHE, console, draw, machine, output_folder, progress, show_verdicts
 from harness.gristmill import Gristmill, Installation
 from harness.home import HERE, Home, Unavailable
+from harness.load import find_wrk
 from harness.report import markdown, replace_section
 from harness.runner import Plan, Run
 from harness.systems import MODELS, Echo, FastApi, KServe, MLServer, Plumber, System
@@ -183,6 +184,7 @@ def main(
     ours = find_ours(gristmill, results) if any(name.startswith("gristmill") for name in wanted) else []
     systems = [s for s in (*PEERS, *ours) if s.name in wanted and s.language.lower() in tongues]
     try:
+        find_wrk()
         home.prepare_data()
         compare(make_plan(systems=prepare(systems, home, results)), home, results, folder)
         write(results, systems, home, folder, update_readme=update_readme)

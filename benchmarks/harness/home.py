@@ -86,5 +86,6 @@ class Home:
             raise Unavailable(f"{failure}: {error}") from error
         if done.returncode:
             last = [line for line in done.stderr.splitlines() if line.strip() and "WARNING" not in line][-3:]
-            raise Unavailable(f"{failure}: {' / '.join(last) or f'exit code {done.returncode}'}")
+            words = " / ".join(line[:200] for line in last) or f"exit code {done.returncode}"
+            raise Unavailable(f"{failure}: {words}")
         return done.stdout

@@ -16,7 +16,7 @@ import httpx
 
 from .home import Unavailable
 
-__all__ = ["Request", "Wrong", "ask", "load", "needles", "script"]
+__all__ = ["Request", "Wrong", "ask", "command", "figures", "find_wrk", "load", "needles", "script"]
 
 MARK = "FIGURES "
 #: wrk gives up on an answer after this many seconds; counted as lost.
@@ -169,10 +169,24 @@ def load(url: str, source: str, *, callers: int, seconds: int, folder: Path) -> 
 
 def command(url: str, path: Path, *, callers: int, seconds: int) -> list[str]:
     """How wrk is called. Raises Unavailable where there is none."""
+    return [
+        find_wrk(),
+        "-t1",
+        f"-c{callers}",
+        f"-d{seconds}s",
+        f"--timeout={PATIENCE}s",
+        "-s",
+        str(path),
+        url,
+    ]
+
+
+def find_wrk() -> str:
+    """Its path. Raises Unavailable."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise Unavailable("wrk makes the load: install it (Debian: apt-get install wrk)")
-    return [wrk, "-t1", f"-c{callers}", f"-d{seconds}s", f"--timeout={PATIENCE}s", "-s", str(path), url]
+    return wrk
 
 
 def figures(output: str, errors: str = "") -> dict[str, Any]:
