@@ -15,6 +15,7 @@ class Console:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._size = os.fstat(1).st_size
         self._streams = [_stream(1), _stream(2)]
 
     def begin(self) -> None:
@@ -23,12 +24,13 @@ class Console:
         if out.closed or err.closed:
             out, err = self._streams = [_stream(1), _stream(2)]
         sys.stdout, sys.stderr = out, err
-        if os.fstat(1).st_size:
+        if self._size:
             os.ftruncate(1, 0)
+            self._size = 0
 
     def end(self) -> str:
         """What was printed since `begin`; cut, with a note, past the limit."""
-        size = os.fstat(1).st_size
+        self._size = size = os.fstat(1).st_size
         if not size:
             return ""
         text = os.pread(1, min(size, self._limit), 0).decode("utf-8", "replace")

@@ -16,8 +16,12 @@ class Guard:
     def __init__(self, interrupt: Callable[[], None]) -> None:
         self._interrupt = interrupt
         self._inside = False
-        self._process = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._on_fork)
         self.install()
+
+    def _on_fork(self) -> None:
+        self._forked = True
 
     def install(self) -> None:
         """Take SIGINT; user code may have taken it since."""
@@ -38,5 +42,5 @@ class Guard:
         _traceback: Optional[TracebackType],
     ) -> None:
         self._inside = False
-        if os.getpid() != self._process:
+        if self._forked:
             os._exit(0)  # user code forked, and this is the child: it must not speak for its parent
