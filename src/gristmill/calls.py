@@ -57,6 +57,7 @@ class Request:
     limit: float | None  #: seconds it may run, None for no limit
     service: ServiceVersion | None = None
     meta: bytes = b""
+    lane: str = ""  #: not empty: direct calls go first, and lanes take turns; a batch has a lane
     descriptor: int | None = None  #: sent along; stays the sender's to close
     submitted: float = 0.0  #: loop time
     sent: float = 0.0

@@ -61,19 +61,30 @@ class Dispatcher:
         Raises InvalidInput, Overloaded, TimedOut or ShellDied; what user code did wrong, limits of memory and
         output included, is an answer with `ok` False.
         """
+        try:
+            return await self.submit(service, body)
+        except LimitExceeded as error:
+            return Answer(failure_body(error.message), False, StageTimes(0, 0, 0, 0, 0))
+
+    def submit(
+        self, service: ServiceVersion, body: bytes, *, lane: str = "", meta: bytes = b""
+    ) -> asyncio.Future[Answer]:
+        """As `score`, whose errors the future has, LimitExceeded too; at once it raises Overloaded.
+
+        Requests with a `lane` let all others go first, and their lanes take turns. `meta` is for the shell.
+        """
         request = Request(
             kind=Kind.CALL,
             body=body,
             future=self._loop.create_future(),
             limit=self._limits.execution_seconds,
             service=service,
+            lane=lane,
+            meta=meta,
         )
         pool = self.dedicated.find(service) if self.dedicated else None
         (pool or self.pool(service.runtime)).submit(request)
-        try:
-            return await request.future
-        except LimitExceeded as error:
-            return Answer(failure_body(error.message), False, StageTimes(0, 0, 0, 0, 0))
+        return request.future
 
     async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
         """Raise InvalidInput, naming the line, unless both parse; RuntimeUnavailable without the language."""

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import structlog
 
 from gristmill.calls import Request
-from gristmill.errors import Draining, GristmillError, Overloaded, ShellDied, TimedOut
+from gristmill.errors import Draining, GristmillError, Overloaded, ShellDied
 from gristmill.frames import Kind
+from gristmill.lanes import ALL, Lanes, Share, serves, share
 from gristmill.launching import Limits, ShellLauncher
 from gristmill.loading import Loaded, load_request
+from gristmill.members import Member, RunTimes
 from gristmill.services import Runtime, ServiceVersion
-from gristmill.shell import Shell, over_memory
+from gristmill.shell import Shell
 
 __all__ = ["Pool", "PoolSettings"]
 
@@ -30,6 +32,8 @@ _TICK_SECONDS = 0.1
 _BUSY_TICKS, _IDLE_TICKS = 3, 20
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 10.0
 _MOST_MOVES = 2
+#: Lanes from which nothing ran for so long get a tenth of a shell, however many direct calls there are.
+_STARVED_SECONDS, _STARVED_SHARE = 0.1, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +48,6 @@ class PoolSettings:
     idle_seconds: float = 300.0  #: after which a shell beyond `initial` is let go
     recycle_calls: int = 1_000_000  #: a shell is replaced after so many
     recycle_bytes: int = 2 << 30  #: or when it is idle and has grown past this
-
-
-class _Member:
-    """A shell of this pool with what the pool knows of it."""
-
-    __slots__ = ("idle_since", "loaded", "shell")
-
-    def __init__(self, shell: Shell, loaded: Loaded, now: float) -> None:
-        self.shell = shell
-        self.loaded = loaded
-        self.idle_since = now
 
 
 class Pool:
@@ -77,9 +70,11 @@ class Pool:
         self._open_content = open_content  #: digest → read-only descriptor, the pool's to close
         self._resident = resident  #: what each shell loads before its first call
         self._loop = asyncio.get_running_loop()
-        self._members: dict[Shell, _Member] = {}
+        self._members: dict[Shell, Member] = {}
         self._queue: deque[Request] = deque()
-        self._run_seconds: dict[str, float] = {}  #: smoothed run time by digest
+        self._lanes = Lanes()
+        self._direct = -1e9  #: when a request that is in no lane came last
+        self._times = RunTimes()
         self._failures = 0
         self._not_before = 0.0
         self._why = ""  #: of the last failure to start
@@ -107,6 +102,13 @@ class Pool:
         if self._closing:
             raise Draining("the server is shutting down")
         request.submitted = self._loop.time()
+        if request.lane:
+            self._lanes.push(request)
+            self._pump()
+            if not self._members:
+                self._fill(at_least=1)
+            return
+        self._direct = request.submitted
         member = self._choose(request) if not self._queue else None
         if member is not None:
             self._send(member, request)
@@ -119,7 +121,7 @@ class Pool:
 
     def forget(self, service: ServiceVersion) -> None:
         """Unload a service that was changed or deleted."""
-        self._run_seconds.pop(service.digest, None)
+        self._times.forget(service.digest)
         for member in self._members.values():
             handle = member.loaded.drop(service.digest)
             if handle is not None and not member.shell.dead:
@@ -142,7 +144,7 @@ class Pool:
 
     async def retire(self) -> None:
         """Finish what was submitted, then close."""
-        while self._queue or any(shell.inflight for shell in self._members):  # noqa: ASYNC110 - many events
+        while self._queue or self._lanes or any(shell.inflight for shell in self._members):  # noqa: ASYNC110 - many events
             await asyncio.sleep(_TICK_SECONDS)
         await self.close()
 
@@ -151,7 +153,7 @@ class Pool:
         self._closing = True
         if self._ticker is not None:
             self._ticker.cancel()
-        for request in self._queue:
+        for request in [*self._queue, *self._lanes.clear()]:
             request.fail(Draining("the server is shutting down"))
         self._queue.clear()
         shells = list(self._members)
@@ -172,6 +174,7 @@ class Pool:
             "ready": sum(shell.ready for shell in shells),
             "busy": sum(bool(shell.inflight) for shell in shells),
             "queued": len(self._queue),
+            "queued_batch_items": len(self._lanes),
             "initial": self._settings.initial,
             "maximum": self._settings.maximum,
         }
@@ -193,13 +196,12 @@ class Pool:
         member = self._members.get(shell)
         if member is None:
             return
-        if request.kind is Kind.CALL and request.service is not None:
-            self._learn(request)
+        self._times.learn(request)
         if not shell.inflight:
             member.idle_since = self._loop.time()
             if shell.answered >= self._settings.recycle_calls:
                 self._retire(shell)
-        if self._queue:
+        if self._queue or self._lanes:
             self._pump()
 
     def on_death(self, shell: Shell, waiting: list[Request]) -> None:
@@ -219,6 +221,8 @@ class Pool:
                 continue
             if request.moves >= _MOST_MOVES:
                 request.fail(ShellDied("loading this service ended the process that tried, twice"))
+            elif request.lane:
+                self._lanes.push_back(request)
             else:
                 self._queue.appendleft(request)
         if not self._closing:
@@ -227,15 +231,20 @@ class Pool:
 
     # Choosing and sending
 
-    def _choose(self, request: Request) -> _Member | None:
+    def _choose(self, request: Request) -> Member | None:
         """An idle shell that holds the service; any idle one; the least busy one with room; or None."""
         digest = request.service.digest if request.service else ""
+        allowed = self._share(digest) if request.lane else ALL
         best, best_rank = None, (9, 0)
         for shell, member in self._members.items():
             if not shell.usable:
                 continue
             depth = len(shell.inflight)
-            if depth and not self._has_room(shell, member, request, digest):
+            if depth:
+                direct = request.lane and not serves(shell)
+                if direct or not self._has_room(member, request, digest, allowed.part):
+                    continue
+            elif not allowed.idle:
                 continue
             rank = ((0 if digest in member.loaded else 1) if not depth else 2, depth)
             if rank < best_rank:
@@ -244,43 +253,30 @@ class Pool:
                     break
         return best
 
-    def _has_room(self, shell: Shell, member: _Member, request: Request, digest: str) -> bool:
+    def _share(self, digest: str) -> Share:
+        """What a request of a lane may have now."""
+        quiet = self._loop.time() - self._direct
+        return share(self._members, quiet=quiet, expected=self._times.of(digest))
+
+    def _has_room(self, member: Member, request: Request, digest: str, part: float) -> bool:
         """Whether a busy shell should get this request behind what it has."""
-        last = shell.inflight[-1]
+        shell, last = member.shell, member.shell.inflight[-1]
         if request.alone or last.alone or digest not in member.loaded or last.kind is Kind.OPERATION:
             return False
         depth = len(shell.inflight)
         if request.service is not None and request.service.batchable:
-            return depth < _BATCH_DEPTH and last.service is request.service
-        expected = self._run_seconds.get(digest)
-        if expected is None:
+            return depth < _BATCH_DEPTH * part and last.service is request.service
+        if self._times.of(digest) is None:
             return False
-        return sum(self._expected(waiting) for waiting in shell.inflight) < _BACKLOG_SECONDS
+        return sum(self._times.expected(waiting) for waiting in shell.inflight) < _BACKLOG_SECONDS * part
 
-    def _expected(self, request: Request) -> float:
-        if request.kind is Kind.CALL and request.service is not None:
-            return self._run_seconds.get(request.service.digest, 1.0)
-        return 1.0
-
-    def _learn(self, request: Request) -> None:
-        """Smooth the time that one call of the service kept its shell busy."""
-        if request.service is None or not request.future.done() or request.future.cancelled():
-            return
-        if request.future.exception() is not None:
-            return
-        times = request.future.result().times
-        spent = (times.decode + times.run + times.encode) / 1e6
-        digest = request.service.digest
-        known = self._run_seconds.get(digest)
-        self._run_seconds[digest] = spent if known is None else known + 0.1 * (spent - known)
-
-    def _send(self, member: _Member, request: Request) -> None:
+    def _send(self, member: Member, request: Request) -> None:
         if request.service is not None:
             handle = member.loaded.find(request.service.digest)
             request.handle = self._load(member, request.service) if handle is None else handle
         member.shell.send(request)
 
-    def _load(self, member: _Member, service: ServiceVersion) -> int:
+    def _load(self, member: Member, service: ServiceVersion) -> int:
         """Send LOAD ahead of the first call; the shell carries them out in order."""
         content = self._open_content(service.content) if service.content else None
         handle, dropped = member.loaded.add(service.digest)
@@ -300,10 +296,18 @@ class Pool:
             if member is None:
                 return
             self._queue.popleft()
-            try:
-                self._send(member, request)
-            except GristmillError as error:
-                request.fail(error)
+            self._try(member, request)
+        while (request_of_lane := self._lanes.next()) is not None:
+            member = self._choose(request_of_lane)
+            if member is None:
+                return
+            self._try(member, self._lanes.pop())
+
+    def _try(self, member: Member, request: Request) -> None:
+        try:
+            self._send(member, request)
+        except GristmillError as error:
+            request.fail(error)
 
     # Watching over the members
 
@@ -326,7 +330,7 @@ class Pool:
             return False
         config = self._launcher.config(self.runtime)
         shell = Shell(process, self, config=config, output_limit=self._limits.output_bytes)
-        self._members[shell] = _Member(shell, Loaded(self._limits.services), self._loop.time())
+        self._members[shell] = Member(shell, Loaded(self._limits.services), self._loop.time())
         return True
 
     def _retire(self, shell: Shell) -> None:
@@ -346,8 +350,24 @@ class Pool:
                 every = _BUSY_TICKS if member.shell.inflight else _IDLE_TICKS
                 self._check(member, now, memory=ticks % every == 0)
             self._fill()
-            if self._queue and now - self._queue[0].submitted > self._settings.grow_seconds:
+            self._feed_starved(now)
+            waiting = min(self._queue[0].submitted if self._queue else now, self._lanes.oldest())
+            if now - waiting > self._settings.grow_seconds:
                 self._grow()
+
+    def _feed_starved(self, now: float) -> None:
+        """Let some of the lanes' requests wait among the direct calls if none of them runs."""
+        if now - self._lanes.oldest() < _STARVED_SECONDS:
+            return
+        if any(map(serves, self._members)):
+            return
+        spent = 0.0
+        while spent < _STARVED_SHARE * _TICK_SECONDS and (request := self._lanes.next()) is not None:
+            self._lanes.pop()
+            spent += self._times.expected(request)
+            request.lane = ""
+            self._queue.append(request)
+        self._pump()
 
     def _expire(self, now: float) -> None:
         """Fail what waited too long for a shell."""
@@ -356,33 +376,21 @@ class Pool:
             waited = self._settings.queue_seconds
             request.fail(Overloaded(f"no {self.runtime} shell became free within {waited:g} s"))
 
-    def _check(self, member: _Member, now: float, *, memory: bool) -> None:
+    def _check(self, member: Member, now: float, *, memory: bool) -> None:
         shell = member.shell
         if shell.dead or shell.retiring:
             return
-        if not shell.ready:
-            if now - shell.started > self._limits.start_seconds:
-                shell.kill(TimedOut("the shell did not start in time"))
-            return
-        late = shell.overdue(now)
-        if late is not None:
-            shell.kill(late)
-        elif memory:
-            self._check_memory(member, now)
+        reason = member.fault(now, self._limits, memory=memory)
+        if reason is not None:
+            shell.kill(reason)
+        elif memory and shell.ready and not shell.inflight:
+            self._check_idle(member, now)
 
-    def _check_memory(self, member: _Member, now: float) -> None:
-        shell, settings = member.shell, self._settings
-        if shell.inflight:
-            used = shell.memory(self._limits.memory_bytes)
-            if used > self._limits.memory_bytes:
-                shell.kill(over_memory(used, self._limits.memory_bytes))
-        elif (
-            now - member.idle_since > 1.0
-            and shell.answered
-            and shell.memory(settings.recycle_bytes) > settings.recycle_bytes
-        ):
+    def _check_idle(self, member: Member, now: float) -> None:
+        shell, settings, idle = member.shell, self._settings, now - member.idle_since
+        if idle > 1.0 and shell.answered and shell.memory(settings.recycle_bytes) > settings.recycle_bytes:
             self._retire(shell)
-        elif now - member.idle_since > settings.idle_seconds and len(self._members) > settings.initial:
+        elif idle > settings.idle_seconds and len(self._members) > settings.initial:
             shell.close()
 
     def _grow(self) -> None:

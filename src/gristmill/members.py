@@ -1,0 +1,76 @@
+"""What a pool knows of each of its shells, and of how long services run."""
+
+from __future__ import annotations
+
+from gristmill.calls import Request
+from gristmill.errors import GristmillError, ShellDied, TimedOut
+from gristmill.frames import Kind
+from gristmill.launching import Limits
+from gristmill.loading import Loaded
+from gristmill.shell import Shell, over_memory
+
+__all__ = ["Member", "RunTimes"]
+
+#: What nobody waits for any more may run so long before its shell is stopped.
+_LEFT_SECONDS = 1.0
+
+
+class Member:
+    """A shell of a pool with what the pool knows of it."""
+
+    __slots__ = ("idle_since", "loaded", "shell")
+
+    def __init__(self, shell: Shell, loaded: Loaded, now: float) -> None:
+        self.shell = shell
+        self.loaded = loaded
+        self.idle_since = now
+
+    def fault(self, now: float, limits: Limits, *, memory: bool) -> GristmillError | None:
+        """Why the shell has to be stopped, if it has; its memory is looked at only on demand."""
+        shell = self.shell
+        if not shell.ready:
+            late = now - shell.started > limits.start_seconds
+            return TimedOut("the shell did not start in time") if late else None
+        if not shell.inflight:
+            return None
+        overdue = shell.overdue(now)
+        if overdue is not None:
+            return overdue
+        head = shell.inflight[0]
+        if head.lane and head.future.cancelled() and now - shell.head_since > _LEFT_SECONDS:
+            return ShellDied("nobody waits for the answer any more")
+        used = shell.memory(limits.memory_bytes) if memory else 0
+        return over_memory(used, limits.memory_bytes) if used > limits.memory_bytes else None
+
+
+class RunTimes:
+    """How long one call of each service keeps its shell busy, smoothed, by the service's digest."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def of(self, digest: str) -> float | None:
+        """Seconds; None if it was never seen."""
+        return self._seconds.get(digest)
+
+    def expected(self, request: Request) -> float:
+        """Seconds that the request will take, as far as one can know."""
+        if request.kind is Kind.CALL and request.service is not None:
+            return self._seconds.get(request.service.digest, 1.0)
+        return 1.0
+
+    def learn(self, request: Request) -> None:
+        """Take a request that was answered into account."""
+        if request.kind is not Kind.CALL or request.service is None:
+            return
+        if not request.future.done() or request.future.cancelled() or request.future.exception() is not None:
+            return
+        times = request.future.result().times
+        spent = (times.decode + times.run + times.encode) / 1e6
+        digest = request.service.digest
+        known = self._seconds.get(digest)
+        self._seconds[digest] = spent if known is None else known + 0.1 * (spent - known)
+
+    def forget(self, digest: str) -> None:
+        """The service is another one from now on."""
+        self._seconds.pop(digest, None)
