@@ -412,7 +412,12 @@ def test_modules_of_a_snapshot_are_its_own(shell: ShellClient) -> None:
 
 
 def test_calls_behind_a_load_wait_for_it(shell: ShellClient) -> None:
-    spec = {"name": "late", "version": "1", "code": "y = x + 1", "initCode": "import time; time.sleep(0.05)"}
+    spec: dict[str, Any] = {
+        "name": "late",
+        "version": "1",
+        "code": "y = x + 1",
+        "initCode": "import time; time.sleep(0.05)",
+    }
     spec |= {"inputs": [{"name": "x", "type": "integer"}], "outputs": [{"name": "y", "type": "integer"}]}
     frames = shell.pack(Kind.LOAD, json.dumps(spec).encode(), handle=8)
     frames += b"".join(shell.pack(Kind.CALL, b'{"x": %d}' % i, handle=8) for i in range(20))

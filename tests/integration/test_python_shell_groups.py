@@ -13,7 +13,11 @@ from gristmill.frames import Frame, Kind, Status
 from tests.integration.shell_client import ShellClient, answer
 
 CODE = "runs = len(x)\ny = [v * 2 for v in x]\nn = [runs] * runs"
-ROWS = {"inputs": {"x": "vector"}, "outputs": {"y": "vector", "n": "vector"}, "batchable": True}
+ROWS: dict[str, Any] = {
+    "inputs": {"x": "vector"},
+    "outputs": {"y": "vector", "n": "vector"},
+    "batchable": True,
+}
 
 
 @pytest.fixture(scope="module")

@@ -50,9 +50,9 @@ class Colour(enum.IntEnum):
     ],
 )
 def test_a_cell_of_any_kind_is_plain_json(value: Any, expected: Any) -> None:
-    made = converter("x", ParameterType.VECTOR)([value, value])
+    made: Any = converter("x", ParameterType.VECTOR)([value, value])
     assert made == [expected, expected]
-    assert {type(each) for each in made} == {type(expected)}  # type: ignore[attr-defined]
+    assert {type(each) for each in made} == {type(expected)}
 
 
 @pytest.mark.parametrize("value", [b"x", 1j, np.complex64(1), np.void(b"x"), object(), {1}, len, [1]])
