@@ -63,4 +63,5 @@ def start_server(folder: Path, *flags: str, environment: Mapping[str, str] | Non
         if " is ready at " in line:
             url = line.split(" at ", 1)[1].split()[0]
             return Server(url=url, data=data, log=log, process=process)
+    process.stdout.close()
     raise RuntimeError(f"the server ended with status {process.wait()}:\n{log.read_text()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections import deque
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 _RECEIVE = 256 * 1024
 #: Room beyond the output limit for what surrounds an answer.
 _FRAME_SLACK = 64 * 1024
+#: Bytes of its console that tell why a shell did not start.
+_LAST_WORDS = 1000
 #: From a closed socket to SIGKILL: for a process that is dying, and for one that was asked to end.
 _DYING_SECONDS, _CLOSE_SECONDS = 0.2, 5.0
 
@@ -227,6 +230,8 @@ class Shell:
         self._loop.remove_writer(self._socket)
         self.dead = True
         self.exit_status = status
+        if not self.ready:
+            self.info.setdefault("error", self._last_words())
         reason = self._reason or ShellDied(f"the process that ran this call {_death(status)}")
         # Whatever the shell started goes with it.
         self._process.kill()
@@ -236,6 +241,12 @@ class Shell:
         self._process.close()
         self._gone.set_result(None)
         self._keeper.on_death(self, waiting)
+
+    def _last_words(self) -> str:
+        """The end of what it printed, or a remark that it printed nothing: why it did not start."""
+        size = os.fstat(self.console).st_size
+        said = os.pread(self.console, _LAST_WORDS, max(0, size - _LAST_WORDS)).decode("utf-8", "replace")
+        return said.strip() or "it said nothing"
 
     def _drain(self) -> None:
         """Replies that were on their way when the process ended still count."""
