@@ -29,6 +29,7 @@ __all__ = [
     "DESCRIPTOR_FD",
     "HEADER",
     "TIMES",
+    "WITH_FILES",
     "BrokenFrame",
     "Decoder",
     "Frame",
@@ -40,6 +41,8 @@ __all__ = [
 HEADER = struct.Struct("<IIIHBB")
 #: Meta of a reply: microseconds spent in load, decode and check, run, encode.
 TIMES = struct.Struct("<IIII")
+#: Meta of a CALL whose answer is to have, as its last field `files`, what the call wrote beyond its outputs.
+WITH_FILES = b"files"
 CONTROL_FD = 3
 DESCRIPTOR_FD = 4
 MAX_META = 0xFFFF

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from gristmill.errors import GristmillError
 from gristmill.python_shell.codec import encode
 
-__all__ = ["AnswerTooLarge", "failure", "problem", "success"]
+__all__ = ["AnswerTooLarge", "failure", "problem", "success", "with_files"]
 
 _START = b'{"success":true,"errorMessage":"","outputParameters":'
 _QUIET_END = b',"outputFiles":{},"consoleOutput":"","changedFiles":[]}'
@@ -43,6 +43,13 @@ def success(
 
 def _file(name: str, content: Optional[bytes]) -> bytes:
     return encode(name) + (b":null" if content is None else b':"' + content + b'"')
+
+
+def with_files(body: bytes, files: List[Tuple[str, bytes]]) -> bytes:
+    """The answer with one more field, `files`: base64 by name, of files beyond its outputs; last, if any."""
+    if not files:
+        return body
+    return b'%b,"files":{%b}}' % (body[:-1], b",".join(_file(name, content) for name, content in files))
 
 
 def failure(message: str, console: str = "", changed: Optional[List[str]] = None) -> bytes:

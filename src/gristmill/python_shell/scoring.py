@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from gristmill.coerce import Inputs
 from gristmill.errors import InvalidInput
-from gristmill.frames import TIMES, Frame, Kind, Status, pack_header
+from gristmill.frames import TIMES, WITH_FILES, Frame, Kind, Status, pack_header
 from gristmill.python_shell import answers, grouping
 from gristmill.python_shell.archives import WORKSPACE_FILES, unpack
 from gristmill.python_shell.codec import decode
@@ -170,7 +170,7 @@ class Scoring:
             if len(calls) > 1:
                 self._run_group(service, calls, _since(start) // len(calls))
                 return
-        reply = self._run(frame.handle, service, values, load, _since(start))
+        reply = self._run(frame, service, values, load, _since(start))
         self._channel.reply(frame, *reply)
 
     def _ready(self, handle: int, service: Service) -> int:
@@ -185,7 +185,7 @@ class Scoring:
             service.failed = f"the service cannot be loaded: {error}"
         return _since(start)
 
-    def _run(self, handle: int, service: Service, values: List[Value], load: int, decoding: int) -> Reply:
+    def _run(self, frame: Frame, service: Service, values: List[Value], load: int, decoding: int) -> Reply:
         """Run one call, in its directory and with its console."""
         directory = service.directory
         assert directory is not None
@@ -196,7 +196,7 @@ class Scoring:
         message = ""
         try:
             with self._guard:
-                outputs = self._runtime.call(handle, values)
+                outputs = self._runtime.call(frame.handle, values)
         except UserError as error:
             message = str(error)
         except KeyboardInterrupt:
@@ -212,6 +212,8 @@ class Scoring:
             status, body = _FAILED, answers.failure(message, console, changed)
         else:
             status, body = self._success(service, outputs, console, changed)
+        if changed and frame.meta == WITH_FILES and status != _TOO_LARGE:
+            status, body = self._with_files(service, changed, status, body)
         directory.reset()
         meta = TIMES.pack(load, decoding, min((ran - start) // 1000, _MAX_TIME), _since(ran))
         return Reply(status, meta, body)
@@ -235,6 +237,24 @@ class Scoring:
         except (MemoryError, RecursionError, TypeError) as error:
             message = f"the outputs cannot be written as JSON: {type(error).__name__}: {error}"
             return _FAILED, answers.failure(message, console, changed)
+
+    def _with_files(
+        self, service: Service, changed: List[str], status: int, body: bytes
+    ) -> Tuple[int, bytes]:
+        """The answer with the files that the call wrote and that are not among its outputs."""
+        assert service.directory is not None
+        room, files = self._limit - len(body), []
+        try:
+            for name in changed:
+                if name in service.output_files:
+                    continue
+                content = read_output(service.directory.path, name, max(0, room * 3 // 4))
+                if content is not None:
+                    files.append((name, content))
+                    room -= len(content) + len(name) + 8
+        except FileTooLarge as error:
+            return _TOO_LARGE, answers.problem(error, "TooLarge")
+        return status, answers.with_files(body, files)
 
     def _gather(self, service: Service, first: Call) -> List[Call]:
         """The call and those right behind it that can be run with it, decoded."""
@@ -266,7 +286,7 @@ class Scoring:
         parts = self._outputs_of_group(service, calls)
         if parts is None:
             for call in calls:
-                reply = self._run(call.frame.handle, service, call.values, 0, decoding)
+                reply = self._run(call.frame, service, call.values, 0, decoding)
                 self._channel.reply(call.frame, *reply)
             return
         running = _since(start) // len(calls)
