@@ -68,7 +68,12 @@ def soak(results: dict[str, Any], out: Path) -> None:
     for name in names:
         axes.plot(minutes, [point["by_program"].get(name, 0) for point in series], lw=1, label=name)
     axes.axvline(results["warm_up_seconds"] / 60, color=FLOOR, ls="--", label="end of warm-up")
-    axes.set(xlabel="minutes", ylabel="PSS, MB", ylim=(0, None), title=results["verdict"])
+    axes.set(
+        xlabel="minutes",
+        ylabel="PSS, MB",
+        ylim=(0, None),
+    )
+    axes.set_title(results["verdict"], fontsize=8, wrap=True)
     axes.legend(fontsize=8)
     figure.savefig(out, dpi=110)
 
