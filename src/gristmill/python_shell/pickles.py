@@ -5,14 +5,14 @@ Loading runs what the file says; it happens in shells only, which hold no secret
 
 from __future__ import annotations
 
-import dis
 import importlib.util
 import pickle
 import platform
 import sys
 from types import CodeType, ModuleType
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Set
 
+from gristmill.python_shell.bytecode import may_be_ours
 from gristmill.python_shell.runtime import ObjectError
 
 __all__ = ["dump", "dump_workspace", "load", "load_workspace", "use_main"]
@@ -20,7 +20,7 @@ __all__ = ["dump", "dump_workspace", "load", "load_workspace", "use_main"]
 _HAVE_DILL = importlib.util.find_spec("dill") is not None
 #: Arguments of a code object in dill's format, by version of Python; equal does not mean the same.
 _CODE_ARGUMENTS = 19 if sys.version_info >= (3, 11) else 17 if sys.version_info >= (3, 10) else 16
-_RESUME = dis.opmap.get("RESUME")
+_LONGEST = 400
 
 
 def use_main(module: ModuleType) -> None:
@@ -33,11 +33,12 @@ def use_main(module: ModuleType) -> None:
 
 def load(path: str, name: str, main: ModuleType) -> Any:
     """The object in a file; functions in it get `main` as their globals. Raises ObjectError naming `name`."""
+    packages: Set[str] = set()
     try:
         with open(path, "rb") as file:
-            return _unpickler(file, main).load()
+            return _unpickler(file, main, packages).load()
     except BaseException as error:
-        raise ObjectError(f"{name} cannot be loaded: {_reason(error)}") from None
+        raise ObjectError(f"{name} cannot be loaded: {_reason(error, packages)}") from None
 
 
 def load_workspace(path: str, main: ModuleType) -> Dict[str, Any]:
@@ -60,7 +61,7 @@ def dump(value: object, path: str, name: str, main: ModuleType) -> None:
         with open(path, "wb") as file:
             _pickler(file, main).dump(value)
     except BaseException as error:
-        raise ObjectError(f"{name} cannot be saved: {_reason(error)}") from None
+        raise ObjectError(f"{name} cannot be saved: {_text(error)}") from None
 
 
 def dump_workspace(objects: Dict[str, Any], path: str, main: ModuleType) -> None:
@@ -94,18 +95,20 @@ def _pickler(file: Any, main: ModuleType) -> Any:
     return pickler
 
 
-def _unpickler(file: Any, main: ModuleType) -> Any:
-    if not _HAVE_DILL:
-        use_main(main)
-        return pickle.Unpickler(file)
-    import dill
+def _unpickler(file: Any, main: ModuleType, packages: Set[str]) -> Any:
+    """Reads one file; notes in `packages` which it takes classes and functions from."""
+    base: Any = pickle.Unpickler
+    if _HAVE_DILL:
+        import dill
 
+        base = dill.Unpickler
     use_main(main)
 
-    class Unpickler(dill.Unpickler):  # type: ignore[misc]
+    class Unpickler(base):  # type: ignore[misc]
         def find_class(self, module: str, name: str) -> Any:
             if name == "_create_code" and module.startswith("dill"):
                 return _checked_code
+            packages.add(module.partition(".")[0])
             return super().find_class(module, name)
 
     unpickler = Unpickler(file)
@@ -123,22 +126,45 @@ def _checked_code(*arguments: Any) -> CodeType:
 
     if len(arguments) != _CODE_ARGUMENTS:
         raise _OtherPython
+    fields = arguments if isinstance(arguments[0], int) else arguments[1:]
+    if not may_be_ours(words=fields[6], flags=fields[5], name=fields[11]):
+        raise _OtherPython
     code = dill._dill._create_code(*arguments)
     assert isinstance(code, CodeType)
-    if _RESUME is not None and _RESUME not in code.co_code[: 64 + 2 * len(code.co_cellvars) : 2]:
-        raise _OtherPython
     return code
 
 
-def _reason(error: BaseException) -> str:
-    running = f"this shell runs Python {platform.python_version()}"
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _text(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + " [...]"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _reason(error: BaseException, packages: Set[str]) -> str:
+    """Why a pickle that uses these packages cannot be loaded, and what may help."""
+    here = f"this shell runs Python {platform.python_version()}"
     if isinstance(error, _OtherPython):
-        return f"it holds a function that was compiled by another version of Python; {running}"
-    if isinstance(error, ModuleNotFoundError):
-        return f"{text}; the module is not installed where {running[5:]}"
+        return (
+            "it holds a function, or a class with methods, that another version of Python compiled; "
+            f"{here}: make the object with that version, or send the source as code or init code"
+        )
     if isinstance(error, (pickle.UnpicklingError, EOFError, IndexError)):
-        return f"{text}; the bytes are no complete pickle"
-    if isinstance(error, (ValueError, TypeError)) and ("code()" in text or "pickle protocol" in text):
-        return f"{text}; it was made by another version of Python, {running}"
-    return text
+        return f"{_text(error)}; the bytes are no complete pickle"
+    if isinstance(error, ModuleNotFoundError) and not _is_installed(error.name):
+        return f"{_text(error)}; it is not installed where {here}"
+    if isinstance(error, (ImportError, AttributeError, LookupError, TypeError, ValueError)):
+        versions = "".join(f", {each}" for each in sorted(filter(None, map(_version, packages))))
+        return f"{_text(error)}; other versions may have made it: {here}{versions}"
+    return _text(error)
+
+
+def _is_installed(module: Optional[str]) -> bool:
+    """Whether the package is there that a missing module would be a part of."""
+    return str(module).partition(".")[0] in sys.modules
+
+
+def _version(package: str) -> str:
+    """`numpy 2.3.5`, or nothing where there is no version."""
+    version = getattr(sys.modules.get(package), "__version__", None)
+    return f"{package} {version}" if isinstance(version, str) and package != "dill" else ""
