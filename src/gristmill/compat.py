@@ -249,7 +249,7 @@ def _output(parameter: Parameter, value: Any) -> Any:
     if parameter.type is ParameterType.MATRIX and hasattr(made, "ndim"):
         import numpy
 
-        return numpy.asmatrix(made)
+        return made.view(numpy.matrix)  # its constructor warns of itself
     return made
 
 

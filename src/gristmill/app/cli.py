@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gristmill import __version__
-from gristmill.app.serve import serve
+from gristmill.app.client_cli import add_commands
 from gristmill.app.status import status
 
 __all__ = ["app", "main"]
@@ -20,7 +20,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Administer")(serve)
+add_commands(app)
+if sys.version_info >= (3, 11):
+    from gristmill.app.serve import serve
+
+    app.command(rich_help_panel="Administer")(serve)
 app.command(rich_help_panel="Administer")(status)
 
 

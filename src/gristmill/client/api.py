@@ -21,7 +21,7 @@ __all__ = ["LATEST", "AsyncClient"]
 
 #: Stands for the version that was published last.
 LATEST = "latest"
-Code = Union[str, Callable[..., Any]]  # noqa: UP007 - Python 3.9 evaluates it
+Code = Union[str, Callable[..., Any]]
 
 
 class AsyncClient:

@@ -64,7 +64,7 @@ async def connect_async(
     password: str | None = None,
     token: str | None = None,
     save: bool = False,
-    timeout: float = 300.0,  # noqa: ASYNC109 - of each request, not of this coroutine
+    timeout: float = 300.0,
     retries: int = 4,
     verify: bool | str = True,
     transport: Any = None,

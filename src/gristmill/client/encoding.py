@@ -135,7 +135,9 @@ def _columns(parameter: Parameter, columns: dict[Any, Any]) -> dict[str, list[An
 
 def _cells(parameter: Parameter, values: Any) -> list[Any]:
     """A one-dimensional value as a list that JSON takes; NaN, NaT and NA are None."""
-    kind = getattr(getattr(values, "dtype", None), "kind", None)
+    dtype: Any = getattr(values, "dtype", None)
+    # The nullable types of pandas have a kind too, and values that are no numbers; numpy's have a byte order.
+    kind = dtype.kind if hasattr(dtype, "byteorder") else None
     cells: list[Any]
     if kind in {"i", "u", "b"}:
         cells = values.tolist()

@@ -12,7 +12,7 @@ from gristmill.client.sources import read_source
 from gristmill.client.types import Frame, is_a, of_columns, parameter_of
 from gristmill.schema import Parameter
 
-__all__ = ["inputs_of_function", "named", "outputs_of_function"]
+__all__ = ["DEFAULT_OUTPUT", "inputs_of_function", "named", "outputs_of_function"]
 
 #: What the one output of a function is called if its author does not say.
 DEFAULT_OUTPUT = "result"

@@ -69,6 +69,12 @@ class Profile:
             content["current"] = normal_url(url)
         self._write(content)
 
+    def make_current(self, url: str) -> None:
+        """Let a login be the one that is meant when no server is named."""
+        content = self._read()
+        if normal_url(url) in content.get("servers", {}):
+            self._write({**content, "current": normal_url(url)})
+
     def remove(self, url: str) -> None:
         """Forget a login; none is no error."""
         content = self._read()

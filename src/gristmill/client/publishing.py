@@ -14,7 +14,7 @@ from gristmill.client.packing import pack
 from gristmill.client.sessions import AsyncSession
 from gristmill.client.wire import Answer, Request
 
-__all__ = ["Upload", "patch", "publish"]
+__all__ = ["Upload", "open_session", "patch", "publish"]
 
 #: Told of each upload: what it is, bytes sent so far, bytes in all.
 Upload = Callable[[str, int, int], None]

@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 from gristmill.client import display
 from gristmill.client.connection import JSON, Connection, path_of, to_json
-from gristmill.client.description import Description, arguments, docstring, python_name, signature
+from gristmill.client.description import (
+    Description,
+    arguments,
+    docstring,
+    python_name,
+    signature,
+)
 from gristmill.client.driving import blocking
 from gristmill.client.encoding import encode
 from gristmill.client.errors import GristmillError, InvalidInput, UnexpectedAnswer
@@ -83,7 +89,8 @@ class Described:
         """All that is known of it, as a record."""
         return self._description
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def rows(self) -> list[tuple[str, str]]:
+        """What is worth reading of it: a heading and a text for each line."""
         about = self._description
         call = f"{python_name(about.alias)}{signature(about, returns='Result', bound=True)}"
         rows = [("description", about.description)] if about.description else []
@@ -95,11 +102,11 @@ class Described:
         return rows + [("note", note) for note in self.notes]
 
     def __repr__(self) -> str:
-        lines = [f"Service {self._description.label}", *(f"  {key}: {value}" for key, value in self._rows())]
+        lines = [f"Service {self._description.label}", *(f"  {key}: {value}" for key, value in self.rows())]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return display.pairs(f"Service {self._description.label}", self._rows())
+        return display.pairs(f"Service {self._description.label}", self.rows())
 
 
 class AsyncService(Described):

@@ -14,7 +14,7 @@ from typing import Any, Union
 from gristmill.client.errors import InvalidInput
 from gristmill.schema import Form, Parameter, ParameterType, parse_parameters
 
-__all__ = ["PYTHON_TYPES", "Frame", "columns_of", "is_a", "parameter_of", "shown", "told"]
+__all__ = ["PYTHON_TYPES", "Frame", "columns_of", "is_a", "of_columns", "parameter_of", "shown", "told"]
 
 _L, _I, _N, _C = ParameterType.LOGICAL, ParameterType.INTEGER, ParameterType.NUMERIC, ParameterType.CHARACTER
 _V, _M, _D = ParameterType.VECTOR, ParameterType.MATRIX, ParameterType.DATA_FRAME

@@ -110,7 +110,7 @@ class BlockingWire:
         try:
             return _answer(self._http.send(_build(self._http, request)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _told(error, self._http.base_url) from error
+            raise _told(error, self._http.base_url) from None
 
     async def sleep(self, seconds: float) -> None:
         """As `Wire` says."""
@@ -142,7 +142,7 @@ class LoopWire:
         try:
             return _answer(await self._http.send(_build(self._http, request)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _told(error, self._http.base_url) from error
+            raise _told(error, self._http.base_url) from None
 
     async def sleep(self, seconds: float) -> None:
         """As `Wire` says."""
@@ -162,15 +162,19 @@ class LoopWire:
 class _Upload(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body in pieces, telling after each how much is on its way."""
 
-    def __init__(self, body: bytes, progress: Progress) -> None:
-        self._body = body
+    def __init__(self, request: httpx.Request, progress: Progress) -> None:
+        self._whole: Any = request.stream
+        self._size = int(request.headers["content-length"])
         self._progress = progress
 
     def __iter__(self) -> Iterator[bytes]:
-        size = len(self._body)
-        for start in range(0, size, _CHUNK):
-            yield self._body[start : start + _CHUNK]
-            self._progress(min(start + _CHUNK, size), size)
+        sent = 0
+        for part in self._whole:
+            for start in range(0, len(part), _CHUNK):
+                piece = part[start : start + _CHUNK]
+                yield piece
+                sent += len(piece)
+                self._progress(sent, self._size)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self:
@@ -186,8 +190,8 @@ def _build(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Re
         params=request.params,
         headers=request.headers,
     )
-    if request.progress is not None and request.body:
-        built.stream = _Upload(request.body, request.progress)
+    if request.progress is not None:
+        built.stream = _Upload(built, request.progress)
     return built
 
 

@@ -75,6 +75,8 @@ class FakeServer:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        assert b"".join(request.stream) == request.content
         if self.script:
             answer = self.script.pop(0)
             if isinstance(answer, Exception):
