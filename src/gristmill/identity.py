@@ -18,6 +18,7 @@ class Permission(StrEnum):
     SERVICES_PUBLISH = "services:publish"
     SERVICES_WRITE_OWN = "services:write-own"
     SERVICES_WRITE_ANY = "services:write-any"
+    BATCHES_ANY = "batches:any"  #: those of others, too; one's own need `services:consume`
     SESSIONS_USE = "sessions:use"
     SNAPSHOTS_USE = "snapshots:use"
     STATUS_READ = "status:read"

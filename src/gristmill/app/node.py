@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from gristmill.app.health import Health
     from gristmill.app.state import State
+    from gristmill.batches import Batches
+    from gristmill.registry import Registry
 
 __all__ = ["Node", "open_node"]
 
@@ -69,20 +71,20 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         dispatcher.start()
         # The shells start in processes of their own, while this one imports the rest.
         from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
+        from gristmill.app.batch_work import open_batches
         from gristmill.app.health import Health
         from gristmill.app.state import open_state, start_upkeep
         from gristmill.web.app import create_app
 
         state = await open_state(settings, data, blobs, stack)
-        state.registry.subscribe(dispatcher.forget)
-        state.registry.subscribe(lambda _: dispatcher.arrange(state.registry.versions()))
-        dispatcher.arrange(state.registry.versions())
+        _follow(state.registry, dispatcher)
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
         sessions = _sessions(settings, data, launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
         start_upkeep(state, stack)
+        batches = await open_batches(settings.batches, data, _staging(data), state, dispatcher, stack)
         health = Health(state.database, dispatcher, sessions, isolation, warnings)
-        context = _context(settings, state, dispatcher, sessions, snapshots, health)
+        context = _context(settings, state, dispatcher, sessions, snapshots, batches, health)
         app = create_app(context)
         await dispatcher.wait_ready()
         yield Node(
@@ -92,6 +94,13 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             runtimes={name: str(pool["language"]) for name, pool in dispatcher.describe().items()},
             warnings=warnings,
         )
+
+
+def _follow(registry: Registry, dispatcher: Dispatcher) -> None:
+    """Keep what shells hold in step with what is published."""
+    registry.subscribe(dispatcher.forget)
+    registry.subscribe(lambda _: dispatcher.arrange(registry.versions()))
+    dispatcher.arrange(registry.versions())
 
 
 def _sessions(
@@ -119,6 +128,7 @@ def _context(
     dispatcher: Dispatcher,
     sessions: Sessions,
     snapshots: Snapshots,
+    batches: Batches,
     health: Health,
 ) -> Context:
     return Context(
@@ -127,6 +137,7 @@ def _context(
         dispatcher=dispatcher,
         sessions=sessions,
         snapshots=snapshots,
+        batches=batches,
         status=health.report,
         phase=Phase(),
         limits=settings.web,

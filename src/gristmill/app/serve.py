@@ -26,6 +26,7 @@ def _option(names: str, text: str, panel: str, **more: Any) -> Any:
 
 
 _SERVER, _POOL, _LIMITS, _SESSIONS = "Server", "Shells", "Limits of one shell", "Sessions"
+_BATCHES = "Batches"
 
 
 def serve(  # noqa: PLR0917 - the command's flags, all of them by name
@@ -105,6 +106,18 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     session_idle_seconds: Annotated[
         float, _option("--session-idle-seconds", "An idle session is closed after this.", _SESSIONS, min=1)
     ] = 1800,
+    batch_max_parallel: Annotated[
+        int, _option("--batch-max-parallel", "Most items of one batch at a time.", _BATCHES, min=1)
+    ] = 64,
+    batch_max_items: Annotated[
+        int, _option("--batch-max-items", "Most items of one batch.", _BATCHES, min=1)
+    ] = 100_000,
+    batch_mib: Annotated[
+        int, _option("--batch-mib", "Largest body that starts a batch, MiB.", _BATCHES, min=1)
+    ] = 4096,
+    batch_keep_hours: Annotated[
+        float, _option("--batch-keep-hours", "An ended batch is deleted after this.", _BATCHES, min=0)
+    ] = 168,
     admin_password: Annotated[
         str | None, typer.Option(envvar="GRISTMILL_ADMIN_PASSWORD", hidden=True, show_default=False)
     ] = None,
@@ -126,6 +139,7 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 
 def _settings(given: dict[str, Any]) -> Settings:
     from gristmill.app.settings import Settings, default_shells
+    from gristmill.batches import BatchSettings
     from gristmill.launching import Limits
     from gristmill.pool import PoolSettings
     from gristmill.sessions import SessionSettings
@@ -162,6 +176,13 @@ def _settings(given: dict[str, Any]) -> Settings:
             maximum=given["max_sessions"],
             per_user=given["user_sessions"],
             idle_seconds=given["session_idle_seconds"],
+        ),
+        batches=BatchSettings(
+            most_parallel=given["batch_max_parallel"],
+            most_items=given["batch_max_items"],
+            most_bytes=given["batch_mib"] * _MIB,
+            item_bytes=given["body_mib"] * _MIB,
+            keep_seconds=given["batch_keep_hours"] * 3600,
         ),
         web=WebLimits(body_bytes=given["body_mib"] * _MIB, upload_bytes=given["upload_mib"] * _MIB),
         python=given["python"],

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gristmill.batches import BatchSettings
 from gristmill.launching import Limits as ShellLimits
 from gristmill.pool import PoolSettings
 from gristmill.sessions import SessionSettings
@@ -32,6 +33,7 @@ class Settings:
     pool: PoolSettings = field(default_factory=PoolSettings)
     shells: ShellLimits = field(default_factory=ShellLimits)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    batches: BatchSettings = field(default_factory=BatchSettings)
     web: WebLimits = field(default_factory=WebLimits)
     python: str | None = None  #: interpreter of Python services; the server's own if None
     r_program: str | None = None  #: the R program; the one on the path if None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from gristmill.batches import Batches
     from gristmill.dispatcher import Dispatcher
     from gristmill.identity import Principal
     from gristmill.registry import Registry
@@ -80,6 +81,7 @@ class Context:
     dispatcher: Dispatcher
     sessions: Sessions
     snapshots: Snapshots
+    batches: Batches
     status: Callable[[], Awaitable[Mapping[str, Any]]]  #: `{"statusCode", "details", "components"}`
     phase: Phase
     limits: Limits = field(default_factory=Limits)

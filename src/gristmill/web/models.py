@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 
 __all__ = [
+    "BatchArrivals",
+    "BatchInputs",
+    "BatchProgress",
+    "BatchStarted",
+    "BatchStatus",
     "ConsoleOutput",
     "CreateSessionRequest",
     "CreateSessionResponse",
@@ -257,3 +262,44 @@ class Status(_Body):
     status_code: Literal["pass", "warn", "fail"]
     details: dict[str, Any]
     components: dict[str, Any] = Field(description="The parts, each described like the whole.")
+
+
+class BatchInputs(RootModel[list[dict[str, Any]]]):
+    """The inputs of each item, by name."""
+
+
+class BatchStarted(_Body):
+    """Names the new batch, in both spellings that clients read."""
+
+    name: str
+    version: str
+    batch_execution_id: str
+    BatchExecutionId: str = Field(alias="BatchExecutionId")
+
+
+class BatchProgress(_Body):
+    """How far a batch is."""
+
+    state: Literal["Pending", "Ready", "InProgress", "Complete", "Failed", "Cancelled"]
+    completed_item_count: int
+    failed_item_count: int = Field(description="Those of the completed whose `success` is false.")
+    total_item_count: int
+    message: str = Field(description="Why the state is Failed; empty otherwise.")
+
+
+class BatchItemResult(ScoringResult):
+    """What one item came to."""
+
+    index: int
+
+
+class BatchStatus(BatchProgress):
+    """How far a batch is, and its results in the order of the inputs."""
+
+    batch_execution_results: list[BatchItemResult]
+
+
+class BatchArrivals(BatchStatus):
+    """How far a batch is, and results in the order in which they came in."""
+
+    next: int = Field(description="Send this as `after` to read on.")

@@ -285,6 +285,7 @@ class Server:
     dispatcher: FakeDispatcher = field(default_factory=FakeDispatcher)
     sessions: FakeSessions = field(default_factory=FakeSessions)
     snapshots: FakeSnapshots = field(default_factory=FakeSnapshots)
+    batches: Any = None
     phase: Phase = field(default_factory=lambda: Phase(ready=True))
     limits: Limits = field(default_factory=Limits)
     status: Callable[[], Awaitable[Mapping[str, Any]]] = _status
@@ -296,6 +297,7 @@ class Server:
             dispatcher=cast(Any, self.dispatcher),
             sessions=cast(Any, self.sessions),
             snapshots=cast(Any, self.snapshots),
+            batches=cast(Any, self.batches),
             status=self.status,
             phase=self.phase,
             limits=self.limits,

@@ -2,6 +2,7 @@
 
 from gristmill.web.endpoints import Table
 from gristmill.web.routes import (
+    batches,
     docs,
     files,
     later,
@@ -20,6 +21,7 @@ TABLES: tuple[Table, ...] = (
     login.table,
     services.table,
     pools.table,
+    batches.table,
     sessions.table,
     workspace.table,
     files.table,

@@ -13,8 +13,6 @@ __all__ = ["table"]
 table = Table("Not available yet")
 
 _VERSION = "/{name}/{version}"
-_BATCH = f"/api{_VERSION}/batch"
-_CONSUME = Permission.SERVICES_CONSUME
 _PUBLISH = Permission.SERVICES_PUBLISH
 _WRITE = Permission.SERVICES_WRITE_OWN
 _NODES = Permission.NODES_MANAGE
@@ -48,19 +46,6 @@ _LATER: tuple[tuple[str, str, Permission, str, str, int], ...] = (
     ("POST", "/computenodes", _NODES, "setComputeNodes", "Lists of compute nodes", 200),
     ("PUT", "/computenodes", _NODES, "addComputeNode", "Lists of compute nodes", 200),
     ("DELETE", "/computenodes", _NODES, "removeComputeNode", "Lists of compute nodes", 200),
-    ("POST", _BATCH, _CONSUME, "StartBatchExecution", "Batches", 202),
-    ("GET", _BATCH, _CONSUME, "GetBatchExecutions", "Batches", 200),
-    ("GET", f"{_BATCH}/{{executionId}}", _CONSUME, "GetBatchExecutionStatus", "Batches", 200),
-    ("DELETE", f"{_BATCH}/{{executionId}}", _CONSUME, "CancelAndDeleteBatchExecution", "Batches", 200),
-    ("GET", f"{_BATCH}/{{executionId}}/{{index}}/files", _CONSUME, "GetBatchExecutionFiles", "Batches", 200),
-    (
-        "GET",
-        f"{_BATCH}/{{executionId}}/{{index}}/files/{{fileName}}",
-        _CONSUME,
-        "GetBatchExecutionFile",
-        "Batches",
-        200,
-    ),
 )
 
 

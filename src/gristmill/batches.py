@@ -1,0 +1,208 @@
+"""Batches as their owners see them: start, look at, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from gristmill.batch import BatchRunner
+from gristmill.batch_inputs import InputWriter
+from gristmill.batch_results import body_of, file_of, files_of
+from gristmill.errors import InvalidInput, NotFound, TooLarge
+from gristmill.identity import Permission, Principal
+from gristmill.jobs import Batch, BatchState, ItemResult
+from gristmill.json_items import ArrayItems
+from gristmill.ports import BatchStore, BlobStore
+from gristmill.services import ServiceVersion
+
+__all__ = ["BatchSettings", "Batches", "Intake"]
+
+_MIB = 1024 * 1024
+#: Bytes that are cut into items before others get a turn.
+_PIECE = 16 * 1024
+_PAGE = 500
+_BUFFER = 256 * 1024
+#: A watcher is not told more often than this.
+_WATCH_SECONDS = 0.2
+DEFAULT_PARALLEL = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettings:
+    """What a batch may be. Each has a flag of `gristmill serve`."""
+
+    most_parallel: int = 64  #: items in flight, whatever a caller asks for
+    most_items: int = 100_000
+    most_bytes: int = 4096 * _MIB  #: of all inputs of one batch
+    item_bytes: int = 64 * _MIB  #: of the inputs of one item
+    keep_seconds: float = 7 * 24 * 3600.0  #: how long an ended batch can be looked at
+
+
+class Intake:
+    """Takes the items of a new batch as they come, into a file without a name. Use as a context manager."""
+
+    def __init__(self, settings: BatchSettings, staging: Path) -> None:
+        self._settings = settings
+        file = tempfile.TemporaryFile(dir=staging, buffering=_BUFFER)  # noqa: SIM115 - closed on exit
+        self.file = cast(BinaryIO, file)
+        self._writer = InputWriter(self.file)
+        self._items = ArrayItems(settings.item_bytes)
+
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+    async def feed(self, data: bytes) -> None:
+        """Take a piece of a JSON array. Raises InvalidInput, TooLarge."""
+        for start in range(0, len(data), _PIECE):
+            for item in self._items.feed(data[start : start + _PIECE]):
+                self.add(item)
+            await asyncio.sleep(0)
+
+    def add(self, item: bytes) -> None:
+        """Take one item, which is valid JSON. Raises TooLarge."""
+        if len(self._writer) >= self._settings.most_items:
+            most = self._settings.most_items
+            raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
+        self._writer.add(item)
+
+    def finish_json(self) -> None:
+        """The JSON has ended. Raises InvalidInput unless the array was complete."""
+        self._items.finish()
+
+    def finish(self) -> int:
+        """How many items there are. Raises InvalidInput when there is none."""
+        if not len(self._writer):
+            raise InvalidInput("the batch is empty: send a JSON array with the inputs of each item")
+        self._writer.finish()
+        return len(self._writer)
+
+
+class Batches:
+    """Every method but `start` raises NotFound for what is not there, and for what is not the caller's."""
+
+    def __init__(
+        self,
+        store: BatchStore,
+        blobs: BlobStore,
+        runner: BatchRunner,
+        *,
+        settings: BatchSettings,
+        staging: Path,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._runner = runner
+        self._staging = staging
+        self.settings = settings
+
+    def intake(self) -> Intake:
+        """For the items of a new batch."""
+        return Intake(self.settings, self._staging)
+
+    async def start(
+        self, service: ServiceVersion, intake: Intake, by: Principal, *, parallel: int | None = None
+    ) -> Batch:
+        """A batch of what was taken in; it is durable on return, and begins at once.
+
+        Raises InvalidInput when it is empty, or `parallel` makes no sense.
+        """
+        wanted = DEFAULT_PARALLEL if parallel is None else parallel
+        if not 1 <= wanted <= self.settings.most_items:
+            raise InvalidInput(
+                f"parallelCount is {wanted}: it says how many items run at a time, from 1 on; "
+                f"this server runs {self.settings.most_parallel} at most"
+            )
+        total = intake.finish()
+        blob = await self._blobs.put(intake.file)
+        batch = Batch(
+            id=str(uuid.uuid4()),
+            owner=by.name,
+            service=service,
+            inputs=blob.digest,
+            parallel=min(wanted, self.settings.most_parallel),
+            total=total,
+            created=datetime.now(UTC),
+        )
+        await self._store.add(batch)
+        self._runner.look()
+        return batch
+
+    async def ids(self, name: str, version: str, by: Principal) -> list[str]:
+        """Of the batches of a service that the caller may see, oldest first."""
+        return await self._store.of(name, version, None if by.may(Permission.BATCHES_ANY) else by.name)
+
+    async def get(self, name: str, version: str, id: str, by: Principal) -> Batch:
+        """The batch as it stands."""
+        batch = await self._store.get(id)
+        if batch is None or (batch.service.name, batch.service.version) != (name, version):
+            raise NotFound(f"there is no batch {id[:64]!r} of {name} {version}")
+        if batch.owner != by.name and not by.may(Permission.BATCHES_ANY):
+            raise NotFound(f"there is no batch {id[:64]!r} of {name} {version}")
+        return batch
+
+    async def results(self, batch: Batch) -> AsyncIterator[list[tuple[ItemResult, bytes]]]:
+        """All that `batch` counts as completed, in the order of the inputs, some at a time, with answers."""
+        first, left = 0, batch.completed
+        while left > 0:
+            page = await self._store.results(batch.id, first=first, most=_PAGE, rank=batch.completed)
+            if not page:
+                return  # it was deleted meanwhile
+            yield [(result, await body_of(result, self._blobs)) for result in page]
+            first, left = page[-1].index + 1, left - len(page)
+
+    async def arrivals(self, batch: Batch, after: int, most: int) -> list[tuple[ItemResult, bytes]]:
+        """Results in the order in which they were recorded, those of rank `after` + 1 first, with answers."""
+        page = await self._store.arrivals(batch.id, after=after, most=min(most, _PAGE))
+        return [(result, await body_of(result, self._blobs)) for result in page]
+
+    async def files(self, batch: Batch, index: int) -> list[str]:
+        """Names of the files that an item wrote."""
+        return await files_of(await self._result(batch, index), self._blobs)
+
+    async def file(self, batch: Batch, index: int, name: str) -> bytes:
+        """One of these files."""
+        return await file_of(await self._result(batch, index), name, self._blobs)
+
+    async def cancel(self, batch: Batch) -> None:
+        """Stop and delete the batch with all its results."""
+        await self._store.remove(batch.id)
+        self._runner.drop(batch.id)
+
+    async def watch(self, batch: Batch, seconds: float) -> AsyncIterator[Batch | None]:
+        """The batch now, and whenever it has changed, until it has ended; None for each `seconds` without."""
+        shown: Batch | None = None
+        while True:
+            change = self._runner.change
+            now = await self._store.get(batch.id)
+            if now is None:
+                now = replace(shown or batch, state=BatchState.CANCELLED)
+            yield None if now == shown else now
+            shown = now
+            if now.ended:
+                return
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                async with asyncio.timeout(seconds):
+                    await change.wait()
+            except TimeoutError:
+                continue
+
+    async def _result(self, batch: Batch, index: int) -> ItemResult:
+        if not 0 <= index < batch.total:
+            raise NotFound(f"there is no item {index}: the batch has {batch.total}, and the first one is 0")
+        found = await self._store.results(batch.id, first=index, most=1, rank=batch.total)
+        if not found or found[0].index != index:
+            raise NotFound(f"item {index} has no result yet")
+        return found[0]
