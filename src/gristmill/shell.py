@@ -188,6 +188,11 @@ class Shell:
     def _take(self, data: bytes) -> None:
         try:
             for frame in self._decoder.feed(data):
+                if self._grouped > 1 and frame.kind == Kind.REPLY and frame.status == Status.BROKEN:
+                    # Which of the group is to blame is not known: its death has each of them tried alone.
+                    self._loop.remove_reader(self._socket)
+                    self.kill(ShellDied("the shell could not go on"))
+                    return
                 self._handle(frame)
         except BrokenFrame as error:
             log.warning("shell_broke_frame", pid=self.pid, error=error.message)
