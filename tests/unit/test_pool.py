@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fake_shells import FakeLauncher, FakeProcess, answering, until
 
 from gristmill.calls import Answer, Request
 from gristmill.errors import InvalidInput, LimitExceeded, Overloaded, ShellDied, TimedOut
@@ -18,6 +17,7 @@ from gristmill.frames import HEADER, Kind, Status
 from gristmill.launching import Limits
 from gristmill.pool import Pool, PoolSettings
 from gristmill.services import Runtime, ServiceVersion
+from tests.fake_shells import FakeLauncher, FakeProcess, answering, until
 
 LIMITS = Limits(execution_seconds=30.0)
 
@@ -136,7 +136,10 @@ async def test_a_reply_that_was_on_its_way_when_the_shell_died_still_counts() ->
         assert (await future).body == b"last words"
 
 
-async def test_calls_of_a_group_that_dies_are_each_tried_alone() -> None:
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_calls_of_a_group_that_dies_or_that_a_shell_gives_up_are_each_tried_alone(
+    by_itself: bool,
+) -> None:
     launcher = FakeLauncher(answering())
     async with a_pool(launcher) as pool:
         grouped = service(batchable=True)
@@ -161,7 +164,10 @@ async def test_calls_of_a_group_that_dies_are_each_tried_alone() -> None:
 
         launcher.on_request = one_at_a_time
         await asyncio.sleep(0)
-        dying.die(-6)
+        if by_itself:
+            dying.die(-6)
+        else:
+            dying.reply(b'{"message":"R has ended","exceptionType":"RuntimeDied"}', Status.BROKEN)
         results = await asyncio.gather(*futures, return_exceptions=True)
         assert [r.body for r in results if isinstance(r, Answer)] == [b"0", b"1", b"3"]
         assert isinstance(results[2], ShellDied)
