@@ -8,10 +8,10 @@ start_request <- function(connection, body) {
   state$response <- state$problem <- NULL
   state$sent <- FALSE
   state$url <- paste0(connection$endpoint, url_path("sessions", connection$session, "execute"))
-  handle <- curl::new_handle(url = state$url)
+  handle <- curl::new_handle()
   prepare(handle, "POST", json_body(body), bearer(access_token(connection)))
   size <- nchar(body, "bytes")
-  curl::handle_setopt(handle, noprogress = FALSE, progressfunction = function(down, up) {
+  curl::handle_setopt(handle, url = state$url, noprogress = FALSE, progressfunction = function(down, up) {
     if (up[2L] >= size) state$sent <- TRUE
     TRUE
   })

@@ -48,7 +48,7 @@ NULL
 
 # Build a condition. `class` is without the tail that all share; `...` are fields; `advice` goes on lines of its own.
 gristmill_condition <- function(class, message, advice = NULL, ..., severity = "error") {
-  lines <- c(message, advice[nzchar(advice)])
+  lines <- c(message, advice[!is.na(advice) & nzchar(advice)])
   structure(
     class = c(class, "gristmill_error", severity, "condition"),
     list(message = paste(lines, collapse = "\n"), call = NULL, ...)
@@ -101,9 +101,7 @@ advice_by_class <- c(
   gristmill_overloaded = "Try again in a moment.",
   gristmill_shell_died = "Look at what the code does with memory, files and processes; then try again.",
   gristmill_timed_out = "Make the code faster, send less at a time, or ask for a longer limit.",
-  gristmill_server_error = "Tell the server's administrator; the reference above is in its log.",
-  gristmill_conflict = "",
-  gristmill_not_found = ""
+  gristmill_server_error = "Tell the server's administrator; the reference above is in its log."
 )
 
 class_of_problem <- function(status, exception) {

@@ -124,5 +124,6 @@ not_gristmill <- function(response) {
 
 # The JSON of a response.
 content_of <- function(response) {
+  force(response)
   tryCatch(parse_json(response$content), error = function(condition) not_gristmill(response))
 }

@@ -21,7 +21,7 @@ putLocalFile <- function(filename) {
   if (!is_string(filename) || !file.exists(filename) || dir.exists(filename)) {
     bad_input("there is no file ", paste(filename, collapse = " "), " in ", getwd(), ".")
   }
-  part <- curl::form_file(path.expand(filename), "application/octet-stream", basename(filename))
+  part <- curl::form_file(path.expand(filename), "application/octet-stream")
   session_send("POST", "files", body = form_body(file = part))
   invisible(TRUE)
 }

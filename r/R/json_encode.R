@@ -31,6 +31,7 @@ json_doubles <- function(x) {
 }
 
 json_strings <- function(x, what = "a string") {
+  if (!length(x)) return(character())
   missing <- is.na(x)
   x <- enc2utf8(as.vector(x))
   broken <- which(!missing & !validUTF8(x))

@@ -4,7 +4,7 @@ publish_realtime <- function(connection, method, name, v, model, descr, alias) {
   path <- realtime_file(model, required = method == "POST")
   parts <- list(description = descr, operationId = alias)
   parts <- parts[!vapply(parts, is.null, NA)]
-  if (!is.null(path)) parts$model <- curl::form_file(path, "application/octet-stream", "model.blob")
+  if (!is.null(path)) parts$model <- curl::form_file(path, "application/octet-stream")
   url <- do.call(url_path, c(list("realtime-services", name), as.list(v)))
   version_of(send(connection, method, url, do.call(form_body, parts)), v)
 }

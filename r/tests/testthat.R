@@ -1,0 +1,4 @@
+library(testthat)
+library(gristmill)
+
+test_check("gristmill")

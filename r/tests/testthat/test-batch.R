@@ -1,0 +1,63 @@
+square <- list(code = "y <- x^2; if (x < 0) stop('negative'); cat(x, file = 'x.txt')", inputs = list(x = "numeric"), outputs = list(y = "numeric"))
+
+test_that("rows are scored in their order, and one that fails does not fail the batch", {
+  local_login()
+  api <- do.call(local_service, c("batch", square))
+  batch <- api$batch(data.frame(x = c(1, -1, 3)), parallelCount = 2)
+  expect_null(batch$id())
+  unless_not_supported(batch$start())
+  results <- batch$wait(timeout = 60, every = 0.1)
+  expect_identical(results$state, batch$STATE$complete)
+  expect_identical(c(results$completedItemCount, results$totalItemCount), c(3L, 3L))
+  expect_identical(results$execution(3)$output("y"), 9)
+  expect_identical(batch$execution(1)$outputParameters$y, 1)
+  expect_match(results$execution(2)$errorMessage, "negative")
+  expect_s3_class(caught(results$execution(2)$output("y")), "gristmill_code_error")
+  expect_s3_class(caught(results$execution(4)), "gristmill_bad_input")
+  expect_output(print(results), "3 of 3")
+})
+
+test_that("files of an item are listed, read and downloaded", {
+  local_login()
+  folder <- local_folder()
+  api <- do.call(local_service, c("batch", square))
+  batch <- unless_not_supported(api$batch(data.frame(x = c(5, 6)))$start())
+  batch$wait(timeout = 60, every = 0.1)
+  expect_identical(batch$listArtifacts(2), "x.txt")
+  expect_identical(rawToChar(batch$artifact(2, "x.txt")), "6")
+  expect_identical(readLines(batch$download(1, dest = folder), warn = FALSE), "5")
+  expect_identical(batch$download(2, "x.txt", dest = folder), file.path(folder, "x.txt"))
+  expect_s3_class(caught(batch$artifact(1, "other.txt")), "gristmill_not_found")
+})
+
+test_that("a batch is found again by its id, and cancelled", {
+  local_login()
+  api <- do.call(local_service, c("batch", square))
+  batch <- unless_not_supported(api$batch(data.frame(x = as.numeric(1:50)))$start())
+  expect_true(batch$id() %in% api$getBatchExecutions())
+  again <- api$getBatch(batch$id())
+  expect_identical(again$results()$totalItemCount, 50L)
+  expect_output(print(again), batch$id(), fixed = TRUE)
+  again$cancel()
+  expect_s3_class(caught(batch$results()), "gristmill_not_found")
+})
+
+test_that("frames by the list give what predict() gives", {
+  local_login()
+  cars_lm <- lm(mpg ~ hp + wt, mtcars)
+  api <- local_service("frames", code = function(d) predict(cars_lm, d), model = cars_lm,
+                       inputs = list(d = "data.frame"), outputs = list(y = "vector"))
+  parts <- list(list(d = mtcars[1:10, ]), mtcars[11:20, ])
+  batch <- unless_not_supported(api$batch(parts, parallelCount = 2)$start())
+  results <- batch$wait(timeout = 60, every = 0.1)
+  both <- c(results$execution(1)$output("y"), results$execution(2)$output("y"))
+  expect_identical(both, unname(predict(cars_lm, mtcars[1:20, ])))
+})
+
+test_that("a batch that was not started, or is asked for nonsense, says so", {
+  local_login()
+  api <- do.call(local_service, c("batch", square))
+  expect_s3_class(caught(api$batch(data.frame(x = 1))$results()), "gristmill_bad_input")
+  expect_s3_class(caught(api$batch(data.frame(x = 1), parallelCount = 0)$start()), "gristmill_bad_input")
+  expect_s3_class(caught(api$batch(data.frame(z = 1, w = 2))), "gristmill_bad_input")
+})
