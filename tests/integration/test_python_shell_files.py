@@ -56,7 +56,7 @@ def test_they_come_only_where_they_are_asked_for(shell: ShellClient) -> None:
 
 
 def test_a_failure_hands_over_what_it_wrote(shell: ShellClient) -> None:
-    shell.load(code=WRITES, inputs=SUB, outputs={"y": "integer"})
+    shell.load(code=WRITES, inputs=SUB, outputs={"y": "integer"}, outputFiles=["plot.png"])
     frame = ask(shell, b'{"text": "fail"}')
     assert frame.status == Status.FAILED
     assert set(files_of(answer(frame))) == {"note.txt", "sub/ü.bin", "plot.png"}

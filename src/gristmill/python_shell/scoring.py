@@ -246,7 +246,7 @@ class Scoring:
         room, files = self._limit - len(body), []
         try:
             for name in changed:
-                if name in service.output_files:
+                if status == _OK and name in service.output_files:
                     continue
                 content = read_output(service.directory.path, name, max(0, room * 3 // 4))
                 if content is not None:

@@ -92,6 +92,11 @@ def _result(service: ServiceVersion) -> Json:
                 "description": "Content of the declared files by name, in base64; null for one not written.",
             },
             "outputParameters": {"$ref": "#/definitions/OutputParameters"},
+            "index": {
+                "type": "integer",
+                "format": "int32",
+                "description": "Which item of a batch this is the answer to; only in the results of a batch.",
+            },
         },
     }
 

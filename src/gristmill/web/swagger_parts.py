@@ -177,7 +177,10 @@ FIXED_DEFINITIONS: Json = {
         message="What is wrong.", link="Where to read more.", exceptionType="Name of the kind of error."
     ),
     "StartBatchExecutionResponse": _texts(
-        name="The service.", version="Its version.", batchExecutionId="Id of the batch."
+        name="The service.",
+        version="Its version.",
+        batchExecutionId="Id of the batch.",
+        BatchExecutionId="The same.",
     ),
     "BatchWebServiceResult": {
         "type": "object",

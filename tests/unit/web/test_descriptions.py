@@ -100,6 +100,7 @@ def test_the_swagger_lists_what_the_server_sends() -> None:
         "changedFiles",
         "outputFiles",
         "outputParameters",
+        "index",
     }
     assert "plot.png" in definitions["WebServiceResult"]["properties"]["outputFiles"]["properties"]
 
