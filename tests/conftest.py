@@ -7,8 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import Server, start_server
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("gristmill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gristmill")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
