@@ -163,6 +163,8 @@ class LocalLauncher:
             "TMPDIR": f"{home}/tmp",  # noqa: S108 - a directory of the shell's own
             "USER": "gristmill-shell",
             "LOGNAME": "gristmill-shell",
+            # Else joblib tries shared memory, which a shell has not, and warns the service's caller of it.
+            "JOBLIB_MULTIPROCESSING": "0",
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
