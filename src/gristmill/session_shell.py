@@ -31,8 +31,7 @@ class SessionShell:
         self._ready = asyncio.Event()
         self._shell = shell
         self._why: GristmillError | None = None
-        self._mark = 0  #: offset in the console file at which the current or last execution began
-        self._end: int | None = None
+        self._end: int | None = None  #: how much of the console file is the last execution's
         if shell is not None:
             shell.adopt(self)
             self._ready.set()
@@ -77,16 +76,16 @@ class SessionShell:
         return self.busy and self._why is None
 
     async def ask(
-        self, op: str, *, body: bytes = b"", descriptor: int | None = None, **words: object
+        self, op: str, *, body: bytes = b"", descriptor: int | None = None, name: str | None = None
     ) -> bytes:
-        """Carry out an operation; its answer's body.
+        """Carry out an operation, on the object or file `name` where it is about one; its answer's body.
 
         Raises InvalidInput, NotFound, LimitExceeded as the shell says, and Gone when the shell has ended.
         """
         shell = self._living()
         request = Request(
             kind=Kind.OPERATION,
-            meta=msgspec.json.encode({"op": op, "fd": descriptor is not None, **words}),
+            meta=msgspec.json.encode({"op": op, "fd": descriptor is not None, "name": name}),
             body=body,
             future=self._loop.create_future(),
             limit=None,
@@ -94,7 +93,8 @@ class SessionShell:
             submitted=self._loop.time(),
         )
         if op == "execute":
-            self._mark, self._end = os.fstat(shell.console).st_size, None
+            os.ftruncate(shell.console, 0)
+            self._end = None
         shell.send(request)
         try:
             answer = await request.future
@@ -105,20 +105,19 @@ class SessionShell:
                 self._end = os.fstat(shell.console).st_size
         return answer.body
 
-    async def ask_json(self, op: str, **words: object) -> Mapping[str, Any]:
+    async def ask_json(self, op: str, *, name: str | None = None) -> Mapping[str, Any]:
         """As `ask`, for operations that answer an object."""
-        answer: dict[str, Any] = msgspec.json.decode(await self.ask(op, **words), type=dict[str, Any])  # type: ignore[arg-type]
-        return answer
+        return msgspec.json.decode(await self.ask(op, name=name), type=dict[str, Any])
 
-    async def give(self, op: str, source: BinaryIO, **words: object) -> None:
+    async def give(self, op: str, source: BinaryIO, *, name: str | None = None) -> None:
         """An operation that reads a file which the server lends it."""
-        await self.ask(op, descriptor=source.fileno(), **words)
+        await self.ask(op, descriptor=source.fileno(), name=name)
 
-    async def take(self, op: str, **words: object) -> BinaryIO:
+    async def take(self, op: str, *, name: str | None = None) -> BinaryIO:
         """An operation that writes a file; the caller gets it at its start, without a name, and closes it."""
         lent = tempfile.TemporaryFile(dir=self._staging)  # noqa: SIM115 - closed below
         try:
-            await self.ask(op, descriptor=lent.fileno(), **words)
+            await self.ask(op, descriptor=lent.fileno(), name=name)
             return await asyncio.to_thread(_own_copy, lent, self._staging)
         finally:
             lent.close()
@@ -129,8 +128,8 @@ class SessionShell:
         if shell is None or shell.dead:
             return ""
         end = os.fstat(shell.console).st_size if self._end is None else self._end
-        length = max(0, min(end - self._mark, self._limits.console_bytes))
-        return os.pread(shell.console, length, self._mark).decode("utf-8", "replace")
+        length = min(end, self._limits.console_bytes)
+        return os.pread(shell.console, length, 0).decode("utf-8", "replace")
 
     def interrupt(self) -> None:
         """Ask the code that runs to stop. Raises Gone."""

@@ -193,9 +193,9 @@ class Session:
         with await self._snapshots.open(snapshot_id, self._principal) as archive:
             await self.shell.give("snapshot_load", archive)
 
-    async def _ask(self, op: str, **words: object) -> dict[str, list[str]]:
+    async def _ask(self, op: str, *, name: str | None = None) -> dict[str, list[str]]:
         self._touch()
-        return dict(await self.shell.ask_json(op, **words))
+        return dict(await self.shell.ask_json(op, name=name))
 
     def _touch(self) -> None:
         self.last_used = asyncio.get_running_loop().time()

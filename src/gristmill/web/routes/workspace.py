@@ -60,7 +60,7 @@ async def put(context: Ctx, caller: Caller, id: str, objectName: str, request: R
     answer=_BINARY,
 )
 async def fetch(context: Ctx, caller: Caller, id: str, objectName: str) -> Response:  # noqa: N803
-    """Serialized by dill or saveRDS."""
+    """Serialized by dill, or by `save` of R."""
     session = context.sessions.get(id, caller)
     return render.download(await session.get_object(object_name(objectName)), objectName)
 
