@@ -62,10 +62,12 @@ form_size <- function(part) if (inherits(part, "form_file")) file.size(part$path
 stream_file <- function(handle, path) {
   size <- file.size(path)
   source <- NULL
+  left <- size
   read <- function(count) {
     if (is.null(source)) source <<- file(path, "rb")
-    bytes <- readBin(source, "raw", count)
-    if (!length(bytes)) {
+    bytes <- readBin(source, "raw", min(count, left))
+    left <<- left - length(bytes)
+    if (left <= 0 && !is.null(source)) {
       close(source)
       source <<- NULL
     }

@@ -1,6 +1,7 @@
 # The records of a batch → the JSON array of its items. Rows of a data frame are made at one go, column by column.
 
 json_records <- function(records, definitions) {
+  if (is.data.frame(records) && !nrow(records)) bad_input("the batch has no records: its data frame has no rows.")
   if (is.data.frame(records)) {
     items <- json_rows(records, definitions)
   } else if (is.list(records) && length(records)) {
@@ -8,7 +9,6 @@ json_records <- function(records, definitions) {
   } else {
     bad_input("the records of a batch are a data frame or a list of items; this is ", described(records), ".")
   }
-  if (!length(items)) bad_input("the batch has no records.")
   json_list(items)
 }
 

@@ -28,7 +28,7 @@ test_that("constants in a function without its source are exact", {
 
 test_that("a function whose body was changed goes over as it is now", {
   withr::local_options(keep.source = TRUE)
-  code <- eval(parse(text = "function(hp) hp  # as written", keep.source = TRUE))
+  code <- eval(parse(text = "function(hp) {\n  # as written\n  hp\n}", keep.source = TRUE))
   expect_match(code_block(code, inputs[1], outputs), "as written")
   body(code) <- quote(hp + 1)
   expect_match(code_block(code, inputs[1], outputs), "hp + 1", fixed = TRUE)

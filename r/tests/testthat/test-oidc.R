@@ -2,13 +2,17 @@ local_issuer <- function(env = parent.frame()) {
   skip_if_not_installed("processx")
   python <- Sys.which("python3")
   skip_if(!nzchar(python), "the issuer of this test needs python3")
-  issuer <- processx::process$new(python, test_path("fixtures", "issuer.py"), stdout = "|", stderr = "")
+  issuer <- processx::process$new(python, test_path("fixtures", "issuer.py"), env = c("current", LD_LIBRARY_PATH = ""), stdout = "|", stderr = "")
   withr::defer({
     issuer$kill()
     the$connection <- NULL
   }, envir = env)
-  issuer$poll_io(20000)
-  issuer$read_output_lines()[1L]
+  url <- character()
+  while (!length(url) && issuer$is_alive()) {
+    issuer$poll_io(20000)
+    url <- issuer$read_output_lines()
+  }
+  url[1L]
 }
 
 test_that("the device code is shown, and its token used and renewed", {
@@ -18,7 +22,8 @@ test_that("the device code is shown, and its token used and renewed", {
   )
   expect_match(paste(shown, collapse = ""), "ABCD")
   expect_identical(current_connection()$user, "jane")
-  current_connection()$tokens$expires <- 0
+  connection <- current_connection()
+  connection$tokens$expires <- 0
   expect_length(listServices(), 0L)
   seen <- parse_json(exchange("GET", paste0(url, "/seen"))$content)
   expect_identical(seen[[length(seen)]]$refresh_token, "r1")

@@ -26,7 +26,7 @@ test_that("output is shown while the code runs", {
   request <- start_request(connection, execute_body("cat('first\\n'); while (!file.exists('go')) Sys.sleep(0.05); cat('second\\n')", NULL, NULL))
   printer <- console_printer(connection)
   while (!identical(console_of(connection), "first\n")) wait_request(request, 0.1)
-  expect_output(printer$update(), "^first\n$")
+  expect_output(printer$update(), "first")
   expect_false(request_over(request))
   session_send("POST", "cancel")
   expect_true(wait_request(request, 20))
@@ -35,7 +35,7 @@ test_that("output is shown while the code runs", {
 
 test_that("objects go there and back as they are", {
   local_login(session = TRUE)
-  thing <- list(f = factor(c("u", NA)), t = as.POSIXct(0, tz = "Asia/Tokyo"), e = quote(x + y), fun = function(x) x + 1)
+  thing <- list(f = factor(c("u", NA)), t = .POSIXct(0, "Asia/Tokyo"), e = quote(x + y), fun = function(x) x + 1)
   other <- 2L
   putLocalObject(c("thing", "other"))
   putLocalObject("thing", name = "kept")
@@ -89,7 +89,7 @@ test_that("snapshots keep workspace and files", {
   id <- createSnapshot("mine")
   remoteExecute("x <- 2; unlink('f.txt')")
   expect_true(loadSnapshot(id))
-  expect_identical(remoteExecute("1", outputs = "x")$outputParameters$x, 1)
+  expect_identical(remoteExecute("NULL -> y", outputs = "x")$outputParameters$x, 1)
   expect_identical(listRemoteFiles(), "f.txt")
   found <- listSnapshots()
   expect_true(id %in% as.character(found))
@@ -108,7 +108,7 @@ test_that("scripts run, also in the background", {
   local_login(session = TRUE)
   local_folder()
   writeLines(c("cat('begun\\n')", "while (!wait) Sys.sleep(0.05)", "answer <- 42", "plot(1)"), "script.R")
-  done <- remoteScript("script.R", inputs = list(wait = TRUE), outputs = "answer")
+  expect_output(done <- remoteScript("script.R", inputs = list(wait = TRUE), outputs = "answer"), "begun")
   expect_identical(done$outputParameters$answer, 42)
   expect_true(file.exists("Rplot001.png"))
   job <- remoteScript("script.R", inputs = list(wait = FALSE), async = TRUE)
