@@ -118,6 +118,7 @@ class BatchRunner:
         if room <= 0:
             return
         for batch in await self._store.take(self._holder, now=now, until=now + HOLD_SECONDS, most=room):
+            self.drop(batch.id)  # a claim of our own that had run out
             run = self._runs[batch.id] = BatchRun(batch, self._places)
             task = asyncio.create_task(self._run(run), name=f"batch {batch.id}")
             self._tasks.add(task)

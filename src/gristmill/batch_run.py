@@ -256,7 +256,7 @@ class BatchRun:
             self._wake.set()
             return
         self._killers += 1
-        if self._killers >= _MOST_KILLERS:
+        if self._killers == _MOST_KILLERS:
             self._failure = _Unrunnable(
                 f"{self._killers} items in a row ended their process: {error.message}"
             )
