@@ -41,10 +41,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The client's names, loaded when the first is used: shells and the server import this package too."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name in {"client", "compat"}:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module("gristmill.client"), name)
     globals()[name] = value
     return value

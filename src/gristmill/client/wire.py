@@ -6,6 +6,7 @@ import platform
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ class BlockingWire:
     def __init__(self, options: Options) -> None:
         self._http = httpx.Client(**options.arguments())
         self._lock = threading.Lock()
+        # Notebooks do not close what they opened.
+        weakref.finalize(self, self._http.close)
 
     async def send(self, request: Request) -> Answer:
         """As `Wire` says."""
