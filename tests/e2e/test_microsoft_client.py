@@ -39,13 +39,20 @@ def stories() -> Iterator[str]:
 class OldPython:
     """Python 3.7, logged in with Microsoft's client: runs stories, in a new process when one has ended it."""
 
-    def __init__(self, python: Path, server: Server) -> None:
+    def __init__(self, python: Path, server: Server, directory: Path) -> None:
+        self._directory = directory
         runner = str(FOLDER / "runner.py")
         self._command = [str(python), "-u", runner, server.url, "admin", server.password]
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            self._command,
+            cwd=self._directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def tell(self, story: str) -> dict[str, Any]:
         if self._process.poll() is not None:
@@ -69,9 +76,9 @@ def install(python: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def old_python(server: Server) -> Iterator[OldPython]:
-    key = REQUIREMENTS.read_text("utf-8")
-    process = OldPython(environment(find_python("3.7"), "microsoft-client", key, install), server)
+def old_python(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldPython]:
+    python = environment(find_python("3.7"), "microsoft-client", REQUIREMENTS.read_text("utf-8"), install)
+    process = OldPython(python, server, tmp_path_factory.mktemp("microsoft-client"))
     yield process
     process.close()
 
