@@ -167,6 +167,19 @@ class Batches:
         page = await self._store.arrivals(batch.id, after=after, most=min(most, _PAGE))
         return [(result, await body_of(result, self._blobs)) for result in page]
 
+    async def grown(self, batch: Batch, after: int, seconds: float) -> Batch:
+        """The batch once it has more than `after` results, or has ended; as it is then, after `seconds`."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            change = self._runner.change
+            now = await self._store.get(batch.id)
+            if now is None:
+                raise NotFound(f"the batch {batch.id} was deleted")
+            left = deadline - asyncio.get_running_loop().time()
+            if now.completed > after or now.ended or left <= 0:
+                return now
+            await _change_or(change, min(left, 1.0))
+
     async def files(self, batch: Batch, index: int) -> list[str]:
         """Names of the files that an item wrote."""
         return await files_of(await self._result(batch, index), self._blobs)
@@ -193,11 +206,7 @@ class Batches:
             if now.ended:
                 return
             await asyncio.sleep(_WATCH_SECONDS)
-            try:
-                async with asyncio.timeout(seconds):
-                    await change.wait()
-            except TimeoutError:
-                continue
+            await _change_or(change, seconds)
 
     async def _result(self, batch: Batch, index: int) -> ItemResult:
         if not 0 <= index < batch.total:
@@ -206,3 +215,12 @@ class Batches:
         if not found or found[0].index != index:
             raise NotFound(f"item {index} has no result yet")
         return found[0]
+
+
+async def _change_or(change: asyncio.Event, seconds: float) -> None:
+    """Wait for a change on this node; one by another node shows only after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await change.wait()
+    except TimeoutError:
+        return

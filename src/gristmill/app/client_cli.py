@@ -7,6 +7,7 @@ from typing import Annotated, Any, Callable, Optional
 
 import typer
 
+from gristmill.app.client_cli_batch import batch
 from gristmill.app.client_cli_call import call
 from gristmill.app.client_cli_common import (
     AsJson,
@@ -231,7 +232,7 @@ def add_commands(app: typer.Typer) -> None:
     """Register them all."""
     panels: dict[str, tuple[Callable[..., None], ...]] = {
         "Log in": (login, logout),
-        "Use services": (services, show, call),
+        "Use services": (services, show, call, batch),
         "Publish services": (publish, redeploy, delete),
     }
     for panel, commands in panels.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gristmill.client.api import AsyncClient
+from gristmill.client.batch import AsyncBatch, Batch, BatchProgress
 from gristmill.client.blocking_api import Client
 from gristmill.client.connecting import connect, connect_async
 from gristmill.client.definition import Packed
@@ -13,9 +14,12 @@ from gristmill.client.shortcuts import delete, list_services, publish, redeploy,
 from gristmill.client.types import Frame
 
 __all__ = [
+    "AsyncBatch",
     "AsyncClient",
     "AsyncService",
     "AsyncSession",
+    "Batch",
+    "BatchProgress",
     "Client",
     "Frame",
     "Packed",

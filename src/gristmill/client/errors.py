@@ -22,6 +22,7 @@ from gristmill.errors import (
 )
 
 __all__ = [
+    "BatchFailed",
     "CodeFailed",
     "Conflict",
     "Draining",
@@ -68,6 +69,10 @@ class CodeFailed(GristmillError):
         super().__init__(message)
         self.remote = remote  #: the runtime's message and the traceback, as they came
         self.console_output = console_output  #: what the code had printed until then
+
+
+class BatchFailed(GristmillError):
+    """The server could not run a batch to its end, or it was cancelled; results that it has are kept."""
 
 
 class NotPortable(InvalidInput):

@@ -41,6 +41,11 @@ class Result:
         return None if self.success else self.raw.get("errorMessage") or "the code failed without a message"
 
     @property
+    def index(self) -> int | None:
+        """Which item of a batch this came of, from 0; None for a call of its own."""
+        return self.raw.get("index")
+
+    @property
     def console_output(self) -> str:
         """What the code printed."""
         return self.raw.get("consoleOutput") or ""

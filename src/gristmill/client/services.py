@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from gristmill.client import display
+from gristmill.client.batch import AsyncBatch, Batch, batch_ids, new_batch
 from gristmill.client.connection import JSON, Connection, path_of, to_json
 from gristmill.client.description import (
     Description,
@@ -141,6 +142,26 @@ class AsyncService(Described):
         """As `call`."""
         return await self.call(*args, **kwargs)
 
+    def batch(self, records: Any, *, parallel_count: int = 10, rows: int = 1000) -> AsyncBatch:
+        """A batch of many calls, for the server to run on its own time; `start` hands it over.
+
+        records: a list with the inputs of each item, as dicts by name, or as values where the service has
+            one input; or a frame: its rows are items where the service takes scalars, and are cut into items
+            of `rows` rows where it takes one frame.
+        parallel_count: how many items run at a time; the server has a maximum.
+
+        Raises InvalidInput that names the record which does not fit.
+        """
+        return new_batch(self._connection, self._description, records, parallel_count, rows)
+
+    def get_batch(self, id: str) -> AsyncBatch:
+        """A batch that was started before."""
+        return AsyncBatch(self._connection, self._description, id=id)
+
+    async def batches(self) -> list[str]:
+        """Ids of one's own batches of this service, oldest first."""
+        return await batch_ids(self._connection, self._description)
+
     async def swagger(self) -> dict[str, Any]:
         """The service's description for code generators, Swagger 2.0."""
         about = self._description
@@ -194,11 +215,28 @@ class Service(Described):
     call = blocking(AsyncService.call)
     __call__ = blocking(AsyncService.__call__)
     swagger = blocking(AsyncService.swagger)
+    batches = blocking(AsyncService.batches)
     delete = blocking(AsyncService.delete)
 
     def capabilities(self) -> dict[str, Any]:
         """What the service is and takes, as one dict; nothing is asked of the server."""
         return self._inner.capabilities()
+
+    def batch(self, records: Any, *, parallel_count: int = 10, rows: int = 1000) -> Batch:
+        """A batch of many calls, for the server to run on its own time; `start` hands it over.
+
+        records: a list with the inputs of each item, as dicts by name, or as values where the service has
+            one input; or a frame: its rows are items where the service takes scalars, and are cut into items
+            of `rows` rows where it takes one frame.
+        parallel_count: how many items run at a time; the server has a maximum.
+
+        Raises InvalidInput that names the record which does not fit.
+        """
+        return Batch(self._inner.batch(records, parallel_count=parallel_count, rows=rows))
+
+    def get_batch(self, id: str) -> Batch:
+        """A batch that was started before."""
+        return Batch(self._inner.get_batch(id))
 
 
 def async_service(

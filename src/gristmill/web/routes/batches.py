@@ -33,6 +33,7 @@ _Partial = Annotated[bool, Query(description="Whether to show the results there 
 _After = Annotated[
     int, Query(ge=0, description="How many results to leave out: those that were read before.")
 ]
+_Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for results if there are none.")]
 _Limit = Annotated[int, Query(ge=1, le=500, description="How many results to show.")]
 
 
@@ -182,12 +183,16 @@ async def arrivals(
     caller: Caller,
     name: str,
     version: str,
+    *,
     executionId: str,  # noqa: N803
     after: _After = 0,
     limit: _Limit = 500,
+    wait: _Wait = 0.0,
 ) -> Response:
     """To read on, send `next` as `after`; each result comes once so, whatever the order of the items."""
     batch = await context.batches.get(name, version, executionId, caller)
+    if wait and not context.phase.draining:
+        batch = await context.batches.grown(batch, after, wait)
     page = await context.batches.arrivals(batch, after, limit)
     head = msgspec.json.encode({**_progress(batch), "next": after + len(page)})
     body = b'%b,"batchExecutionResults":[%b]}' % (head[:-1], _joined(page))
