@@ -75,7 +75,7 @@ console_of <- function(connection) {
 }
 
 # A script in the background; documented with remoteExecute.
-RemoteJob <- R6::R6Class(
+RemoteJob <- R6Class(
   "RemoteJob",
   cloneable = FALSE,
   public = list(

@@ -37,7 +37,7 @@
 #' @aliases Batch BatchResults
 NULL
 
-Batch <- R6::R6Class(
+Batch <- R6Class(
   "Batch",
   cloneable = FALSE,
   public = list(
@@ -79,7 +79,7 @@ Batch <- R6::R6Class(
   private = list(connection = NULL, record = NULL, body = NULL, parallel = NULL, execution_id = NULL)
 )
 
-BatchResults <- R6::R6Class(
+BatchResults <- R6Class(
   "BatchResults",
   cloneable = FALSE,
   public = list(

@@ -22,6 +22,9 @@ no_column <- c(
   "subscript out of bounds", "variables? .* not found", "KeyError", "feature names should match"
 )
 
+# The model wants another class of column than text.
+wrong_class <- c("Type of predictors in new data do not match", "was fitted with type", "different types from the fit", "is not a factor")
+
 kind_of_failure <- function(text) {
   for (pattern in no_package) {
     package <- regmatches(text, regexec(pattern, text))[[1L]][2L]
@@ -32,6 +35,11 @@ kind_of_failure <- function(text) {
   }
   if (any(vapply(no_column, grepl, NA, text))) {
     advice <- "The code looks for a column or an object that is not there. Compare what it names with what was sent."
+    return(list(class = "gristmill_wrong_columns", advice = advice))
+  }
+  if (any(vapply(wrong_class, grepl, NA, text))) {
+    advice <- paste0("Factors, dates and times arrive as text. Declare the input by an example of the data frame, such as ",
+                     "inputs = list(x = train[0, ]), and the code gets them as they were.")
     return(list(class = "gristmill_wrong_columns", advice = advice))
   }
   list(class = NULL, advice = NULL)

@@ -32,7 +32,7 @@
 #' | `gristmill_server_error` | a defect of the server |
 #' | `gristmill_code_error` | the service's, or the session's, own code failed |
 #' | `gristmill_missing_package` | the same, because an R package is not installed on the server |
-#' | `gristmill_wrong_columns` | the same, because the code looked for a column or an object that is not there |
+#' | `gristmill_wrong_columns` | the same, because a column or an object is not there, or of another class than the model wants |
 #'
 #' Most are errors. Where scripts written for mrsdeploy expect a result that they ask for its success, the condition
 #' is signalled as a warning, which the same classes catch, and the result is returned: a service call whose code

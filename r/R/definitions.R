@@ -2,8 +2,8 @@
 
 parameter_types <- c("logical", "integer", "numeric", "character", "vector", "matrix", "data.frame")
 
-# A named list or vector of types → list of list(name, type). A data.frame in the place of a type stands for one with
-# these columns. NULL stays NULL: nothing is said.
+# A named list or vector of types → list of list(name, type). A data.frame in the place of a type is an example of one:
+# its columns are asked for, and their classes given back to them. NULL stays NULL: nothing is said.
 definitions_of <- function(given, argument) {
   if (is.null(given)) return(NULL)
   if (!length(given)) return(list())
@@ -14,7 +14,7 @@ definitions_of <- function(given, argument) {
 }
 
 definition_of <- function(type, name, argument) {
-  if (is.data.frame(type)) return(list(name = name, type = "data.frame", columns = names(type)))
+  if (is.data.frame(type)) return(list(name = name, type = "data.frame", columns = names(type), example = type[0L, ]))
   if (is_string(type) && type == "dataframe") type <- "data.frame"
   if (!is_string(type) || !type %in% parameter_types) {
     bad_input(argument, ": the type of '", name, "' is ", if (is_string(type)) paste0("\"", type, "\"") else described(type),

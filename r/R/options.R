@@ -20,7 +20,7 @@
 #' @export
 serviceOption <- function() ServiceOption$new()
 
-ServiceOption <- R6::R6Class(
+ServiceOption <- R6Class(
   "ServiceOption",
   cloneable = FALSE,
   public = list(

@@ -14,8 +14,9 @@
 #' model that is not the value of a variable is called `model`. The package that holds the `predict()` of the model's
 #' class is loaded on the server; code that needs others loads them by [library()].
 #'
-#' On the way in and out, values change as JSON wants it: factors and dates become text (read them back with [factor()] and
-#' [as.Date()] in the code), times ISO 8601 in UTC; row names are dropped. Numbers keep every bit.
+#' On the way in and out, values change as JSON wants it: factors and dates become text, times ISO 8601 in UTC; row names
+#' are dropped. Numbers keep every bit. Many models take text for a factor; where a model does not, or needs dates,
+#' declare the input by an example of the data frame instead of by `"data.frame"`.
 #'
 #' @param name Name of the service.
 #' @param code A function; or R code as text; or the path of a file that ends in `.R`. `NULL` for a realtime service.
@@ -24,8 +25,8 @@
 #' @param snapshot Id of a snapshot ([createSnapshot()]), whose workspace and files the code finds. Objects of `model` are
 #'   added to it.
 #' @param inputs,outputs A list of types by name: `"numeric"`, `"integer"`, `"logical"`, `"character"`, `"vector"`,
-#'   `"matrix"` or `"data.frame"`. In the place of `"data.frame"` an example of one may stand: the service then insists on
-#'   its columns.
+#'   `"matrix"` or `"data.frame"`. In the place of an input's `"data.frame"` an example of one may stand, such as
+#'   `train[0, ]`: the service then insists on its columns, and the code gets factors with their levels, dates and times.
 #' @param artifacts Names of files that the code writes and the caller is to get.
 #' @param v The version; a unique one is made up if it is not given.
 #' @param alias The name of the function by which clients call the service. The name of `code`, if that is a function with
@@ -61,10 +62,11 @@ publishService <- function(name, code, model = NULL, snapshot = NULL, inputs = l
   expressions <- list(code = substitute(code), model = substitute(model))
   inputs <- definitions_of(inputs, "inputs")
   outputs <- definitions_of(outputs, "outputs")
-  block <- code_block(code, inputs, outputs)
+  init_code <- restoring_init_code(inputs)
+  block <- restoring_code(code_block(code, inputs, outputs), init_code)
   objects <- model_objects(model, expressions$model, parent.frame(), block)
   if (is.null(snapshot)) warn_of_globals(code, names(objects))
-  fields <- request_fields(block, inputs, outputs, artifacts, alias %||% alias_of(expressions$code, code), descr)
+  fields <- request_fields(block, init_code, inputs, outputs, artifacts, alias %||% alias_of(expressions$code, code), descr)
   fields$runtimeType <- "\"R\""
   version <- with_snapshot(connection, objects, snapshot, function(id) post_service(connection, name, v, fields, id))
   finish(connection, name, version, destination)
@@ -97,11 +99,15 @@ updateService <- function(name, v, code = NULL, model = NULL, snapshot = NULL, i
   now <- one_service(connection, name, v)
   inputs <- definitions_of(inputs, "inputs")
   outputs <- definitions_of(outputs, "outputs")
+  init_code <- restoring_init_code(inputs)
   block <- if (!is.null(code)) {
-    code_block(code, inputs %||% now$inputParameterDefinitions, outputs %||% now$outputParameterDefinitions)
+    plain <- code_block(code, inputs %||% now$inputParameterDefinitions, outputs %||% now$outputParameterDefinitions)
+    restoring_code(plain, init_code %||% now$initCode)
+  } else if (!is.null(init_code)) {
+    restoring_code(without_restoring(now$code, now$initCode), init_code)
   }
   objects <- model_objects(model, expressions$model, parent.frame(), block %||% now$code)
-  fields <- request_fields(block, inputs, outputs, artifacts, alias %||% alias_of(expressions$code, code), descr)
+  fields <- request_fields(block, init_code, inputs, outputs, artifacts, alias %||% alias_of(expressions$code, code), descr)
   with_snapshot(connection, objects, snapshot, function(id) patch_service(connection, name, v, fields, id))
   finish(connection, name, v, destination)
 }
@@ -111,9 +117,10 @@ check_name <- function(value, argument) {
 }
 
 # Members of the request, as JSON; those that say nothing are left out.
-request_fields <- function(block, inputs, outputs, artifacts, alias, descr) {
+request_fields <- function(block, init_code, inputs, outputs, artifacts, alias, descr) {
   fields <- list(
     code = if (!is.null(block)) json_any(block),
+    initCode = if (!is.null(init_code)) json_any(init_code),
     inputParameterDefinitions = if (!is.null(inputs)) definitions_json(inputs),
     outputParameterDefinitions = if (!is.null(outputs)) definitions_json(outputs),
     outputFileNames = if (!is.null(artifacts)) json_array(as.character(artifacts)),

@@ -14,7 +14,7 @@
 #' @export
 request <- function(host = NULL) Request$new(host)
 
-Request <- R6::R6Class(
+Request <- R6Class(
   "Request",
   cloneable = FALSE,
   public = list(

@@ -1,6 +1,6 @@
 # What a call of a service gave; documented with service-object.
 
-ServiceResult <- R6::R6Class(
+ServiceResult <- R6Class(
   "ServiceResult",
   cloneable = FALSE,
   public = list(

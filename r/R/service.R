@@ -38,7 +38,7 @@
 #' @aliases Service ServiceResult
 NULL
 
-Service <- R6::R6Class(
+Service <- R6Class(
   "Service",
   cloneable = FALSE, lock_objects = FALSE,
   public = list(

@@ -40,7 +40,8 @@ session_send <- function(method, ..., body = NULL, to = NULL, classes = NULL, co
 }
 
 session_gone <- function(connection, condition) {
-  connection$session <- NULL
+  # What is left of it on the server would count among the sessions that one may have.
+  try_quietly(close_session(connection))
   class(condition) <- c("gristmill_session_gone", "gristmill_error", "error", "condition")
   if (is.null(condition$status) || condition$status == 404L) {
     condition$message <- paste0("the remote session was closed, perhaps because it was idle for long.\n",
