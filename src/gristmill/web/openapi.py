@@ -48,7 +48,8 @@ def document(app: FastAPI, endpoints: Iterable[Endpoint]) -> Json:
         operation.update(_described(endpoint, operation, schemas))
     built["paths"]["/api/{name}/{version}"] = {"post": _scoring()}
     built["security"] = [{"bearer": []}]
-    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    asked = "The access_token of an answer to POST /login, without the word Bearer."
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": asked}
     built["components"] = {"securitySchemes": {"bearer": bearer}, "schemas": definitions}
     return built
 
