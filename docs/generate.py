@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import client_reference
 import typer
 
 from gristmill.app.cli import app
@@ -67,9 +68,14 @@ def serve_flags() -> str:
 def other_commands() -> str:
     """The remaining commands, each with its arguments and flags."""
     users: Any = typer.main.get_command(user_app)
-    status: Any = typer.main.get_command(app)
+    top: Any = typer.main.get_command(app)
     commands = {f"user {name}": command for name, command in users.commands.items()}
-    commands["status"] = status.commands["status"]
+    for name, command in top.commands.items():
+        if name != "serve":
+            inner = getattr(command, "commands", None)
+            commands.update(
+                {f"{name} {key}": each for key, each in inner.items()} if inner else {name: command}
+            )
     return "\n\n".join(described(name, command) for name, command in commands.items())
 
 
@@ -109,6 +115,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "serve-flags": ("settings.md", serve_flags),
     "other-commands": ("settings.md", other_commands),
     "operations": ("rest.md", operations),
+    "python-client": ("python.md", client_reference.render),
 }
 
 

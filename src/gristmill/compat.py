@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gristmill.client.api import LATEST
 from gristmill.client.connecting import connect
@@ -143,6 +143,11 @@ class Service(Described):
     def __new__(cls, inner: AsyncService) -> Service:
         """Of a class of its own, which has the alias as a method."""
         return object.__new__(with_alias(cls, inner.details, "ServiceResponse"))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., ServiceResponse]:
+            """The alias, for type checkers."""
 
     def __init__(self, inner: AsyncService) -> None:
         self._inner = inner

@@ -92,9 +92,9 @@ def _server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
 
 def _script(environment: dict[str, str]) -> None:
     _title("Python: fit a model, publish it, call it")
-    script = _HERE / "demo_script.py"
+    script = _HERE / "demo" / "__main__.py"
     lines = script.read_text("utf-8").splitlines()
-    typer.secho("\n".join(f"  {line}".rstrip() for line in lines[2:]), dim=True)
+    typer.secho("\n".join(f"  {line}".rstrip() for line in lines[3:]), dim=True)
     _run([sys.executable, str(script)], environment)
 
 

@@ -17,7 +17,7 @@ from gristmill.client.login import Login
 from gristmill.client.profile import Profile, Saved, normal_url
 from gristmill.client.wire import BlockingWire, LoopWire, Options, Wire
 
-__all__ = ["connect", "connect_async", "current"]
+__all__ = ["DEFAULT_URL", "connect", "connect_async", "current"]
 
 DEFAULT_URL = "http://127.0.0.1:12800"
 _current: Client | None = None
@@ -45,6 +45,7 @@ def connect(
     timeout: seconds to wait for an answer.
     retries: how often to repeat what cannot have been carried out, such as a refused connection or a 503.
     verify: the path of a file with certificate authorities to trust, or False to trust any certificate.
+    transport: replaces the network in tests: a transport of httpx.
 
     Without any of these it looks for GRISTMILL_TOKEN, then GRISTMILL_USERNAME and GRISTMILL_PASSWORD, then
     the profile that `gristmill login` wrote. Raises NotAuthenticated, TooManyAttempts, Unreachable.

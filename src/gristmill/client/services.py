@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gristmill.client import display
 from gristmill.client.batch import AsyncBatch, Batch, batch_ids, new_batch
@@ -113,6 +113,11 @@ class Described:
 class AsyncService(Described):
     """A version of a service; its methods are awaited, also the one that is called like its alias."""
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Awaitable[Result]]:
+            """The alias, for type checkers."""
+
     def __init__(self, connection: Connection, description: Description) -> None:
         self._connection = connection
         self._description = description
@@ -211,6 +216,11 @@ class Service(Described):
         self._inner = inner
         self._description = inner.details
         self.notes = inner.notes
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Result]:
+            """The alias, for type checkers."""
 
     call = blocking(AsyncService.call)
     __call__ = blocking(AsyncService.__call__)

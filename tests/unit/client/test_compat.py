@@ -75,7 +75,7 @@ def test_a_service_is_said_word_by_word_and_called_by_its_function(
 def test_code_that_fails_is_an_error_text_and_no_exception(client: DeployClient, fake: FakeServer) -> None:
     fake.services = [described()]
     fake.score = lambda inputs: {"success": False, "errorMessage": "no", "outputParameters": {}}
-    response = client.get_service("area").consume(1)  # type: ignore[attr-defined]
+    response = client.get_service("area").consume(1)
     assert (response.error, response.outputs) == ("no", {"area": None})
 
 

@@ -147,5 +147,5 @@ async def test_the_same_works_on_an_event_loop(fake: FakeServer) -> None:
     async with client:
         fake.tokens.clear()
         service = await client.service("area")
-        result = await service.consume(3.0)  # type: ignore[attr-defined]
+        result = await service.consume(3.0)
         assert result.output() == 9.0

@@ -1,0 +1,1 @@
+"""The script that `gristmill demo` shows and runs."""
