@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # it ships no types
 
 from tests.e2e.protocol import BOTH, accepted, refused
 from tests.e2e.publishing import call, publish
@@ -269,3 +270,42 @@ def test_stage_times_come_when_asked_for_and_every_answer_has_an_id(admin: httpx
     for stage in ("queue", "load", "run", "encode"):
         assert stage in answer.headers["server-timing"]
     assert admin.post(path, json={}).headers["x-request-id"]
+
+
+@pytest.mark.needs_r
+def test_plots_of_an_r_service_are_files_of_the_call(admin: httpx.Client) -> None:
+    path = publish(
+        admin,
+        "plotting",
+        "plot(1:3); y <- length(dev.list())",
+        runtime="R",
+        outputFileNames=["Rplot001.png", "Rplot002.png"],
+    )
+    for _ in range(2):
+        result = result_of(admin, path)
+        assert result["success"], result["errorMessage"]
+        assert result["changedFiles"] == ["Rplot001.png"]
+        assert base64.b64decode(result["outputFiles"]["Rplot001.png"]).startswith(b"\x89PNG\r\n\x1a\n")
+        assert result["outputFiles"]["Rplot002.png"] is None
+
+
+@BOTH
+def test_an_answer_is_what_the_services_own_swagger_says(admin: httpx.Client, runtime: str) -> None:
+    kinds = {
+        "l": "logical",
+        "i": "integer",
+        "n": "numeric",
+        "c": "character",
+        "v": "vector",
+        "m": "matrix",
+        "f": "frame",
+    }
+    path = publish_any(admin, runtime, "pass", "NULL", inputs=kinds, outputs=kinds, operationId="echo")
+    document = accepted(admin.get(f"{path}/swagger.json"), "swagger")
+    given = {"l": True, "i": 1, "n": 1.5, "c": "x", "v": [1, 2], "m": [[1, 2]], "f": {"a": [1], "b": ["x"]}}
+    result = accepted(admin.post(path, json=given), "result")
+    assert result["outputParameters"] == given
+    for definition, content in (("InputParameters", given), ("WebServiceResult", result)):
+        schema = {"$ref": f"#/definitions/{definition}", "definitions": document["definitions"]}
+        assert [error.message for error in Draft4Validator(schema).iter_errors(content)] == []
+    assert document["paths"][path]["post"]["operationId"] == "echo"
