@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,13 @@ def find_python(version: str) -> Path:
     pytest.skip(f"there is no Python {version} on this machine: pyenv install {version} brings one")
 
 
-def environment(python: Path, name: str, key: str, fill: Callable[[Path], None]) -> Path:
-    """The interpreter of a virtual environment that `fill` has filled; made anew when `key` has changed.
+@contextlib.contextmanager
+def environment(
+    python: Path, name: str, key: str, fill: Callable[[Path], None], *, alone: bool = False
+) -> Iterator[Path]:
+    """Lend the interpreter of a virtual environment that `fill` has filled; made anew when `key` has changed.
 
-    `fill` is given the interpreter. Tests that run side by side wait for each other here.
+    `fill` is given the interpreter. Runs of the tests side by side share it, or with `alone` wait for it.
     """
     about = run(python, "-VV") + key
     place = _CACHE / f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
@@ -46,7 +50,9 @@ def environment(python: Path, name: str, key: str, fill: Callable[[Path], None])
             fill(inside)
         done.touch()
         _forget_unused(name)
-    return inside
+        if not alone:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield inside
 
 
 def _forget_unused(name: str) -> None:

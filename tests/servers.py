@@ -41,16 +41,19 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-def start_server(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Server:
+def start_server(
+    folder: Path, *flags: str, environment: Mapping[str, str] | None = None, program: Path = GRISTMILL
+) -> Server:
     """Start one that keeps all that it writes in `folder`; returns when it is ready.
 
-    Raises RuntimeError, with its log, when it ends before that.
+    `program` is the `gristmill` to start: another installation's, for instance. Raises RuntimeError, with its
+    log, when it ends before that.
     """
     data, log = folder / "data", folder / "server.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GRISTMILL_")}
     with log.open("a") as errors:
         process = subprocess.Popen(
-            [GRISTMILL, "serve", "--port", "0", "--data", str(data), *flags],
+            [program, "serve", "--port", "0", "--data", str(data), *flags],
             cwd=folder,
             env={**clean, "GRISTMILL_ADMIN_PASSWORD": ADMIN_PASSWORD, **(environment or {})},
             stdin=subprocess.DEVNULL,

@@ -77,10 +77,11 @@ def install(python: Path) -> None:
 
 @pytest.fixture(scope="module")
 def old_python(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldPython]:
-    python = environment(find_python("3.7"), "microsoft-client", REQUIREMENTS.read_text("utf-8"), install)
-    process = OldPython(python, server, tmp_path_factory.mktemp("microsoft-client"))
-    yield process
-    process.close()
+    pins = REQUIREMENTS.read_text("utf-8")
+    with environment(find_python("3.7"), "microsoft-client", pins, install) as python:
+        process = OldPython(python, server, tmp_path_factory.mktemp("microsoft-client"))
+        yield process
+        process.close()
 
 
 @pytest.fixture(scope="module")
