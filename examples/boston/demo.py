@@ -103,12 +103,16 @@ def story(folder: Path, *, keep: bool) -> None:
         if RSCRIPT:
             run(folder, RSCRIPT, "publish.R")
             run(folder, RSCRIPT, "score.R")
+            headline("R: two sets of rows as a batch")
+            run(folder, RSCRIPT, "batch.R")
             services.insert(0, "bos-rf")
         else:
             print("There is no R here, and no right to install it: going on with Python alone.")
         headline("Python: the same with scikit-learn, as bos-rf-sklearn 1.0.0")
         run(folder, sys.executable, "publish.py")
         run(folder, sys.executable, "score.py")
+        headline("Python: two sets of rows as a batch")
+        run(folder, sys.executable, "batch.py")
         headline("To look at")
         show_pages(url, password, services)
         if keep:

@@ -22,6 +22,8 @@ def test_the_demo_publishes_and_scores_from_both_languages_bit_for_bit() -> None
     assert told.returncode == 0, told.stdout + told.stderr
     languages = 2 if shutil.which("Rscript") else 1
     assert told.stdout.count("10 rows scored over REST, equal bit for bit to predict()") == languages
+    told_of_batches = "2 sets of 10 rows scored as a batch, equal bit for bit to predict()"
+    assert told.stdout.count(told_of_batches) == languages
     assert "without the column lstat: status 400" in told.stdout
     assert "nothing of it is left" in told.stdout
     assert "Traceback (most recent call last)" not in told.stdout + told.stderr
