@@ -9,6 +9,7 @@ import typer
 
 from gristmill import __version__
 from gristmill.app.client_cli import add_commands
+from gristmill.app.client_cli_common import evaluated
 from gristmill.app.status import status
 
 __all__ = ["app", "main"]
@@ -35,6 +36,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
+@evaluated
 def _global(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ __all__ = [
     "Url",
     "Version",
     "connected",
+    "evaluated",
     "fail",
     "is_terminal",
     "note",
@@ -116,7 +118,21 @@ def told(command: F) -> F:
             sys.stderr.close()
             raise typer.Exit(Exit.DONE) from None
 
-    return run  # type: ignore[return-value]
+    return evaluated(run)  # type: ignore[return-value]
+
+
+def evaluated(command: F) -> F:
+    """The command with its annotations as objects: under Python 3.9 typer does not evaluate texts itself."""
+    names = inspect.unwrap(command).__globals__
+    signature = inspect.signature(command)
+    parameters = [
+        each.replace(annotation=eval(each.annotation, names))  # noqa: S307 - annotations of our own
+        if isinstance(each.annotation, str)
+        else each
+        for each in signature.parameters.values()
+    ]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return command
 
 
 def fail(message: str, code: Exit) -> NoReturn:

@@ -68,8 +68,7 @@ def told(value: Any) -> str:
     """What a value is, in a few words, for errors."""
     if value is None:
         return "None"
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = _class_name(type(value))
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"{name} of shape {' x '.join(map(str, shape))}"
@@ -77,6 +76,15 @@ def told(value: Any) -> str:
         return f"{name} of length {len(value)}"
     text = repr(value)
     return f"{name} {text if len(text) <= 40 else text[:37] + '...'}"
+
+
+def _class_name(kind: type) -> str:
+    """As one would import it: without the private modules that a class is written in."""
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    parts = kind.__module__.split(".")
+    public = parts[:1] if parts[0] in {"numpy", "pandas", "polars"} else [p for p in parts if p[:1] != "_"]
+    return ".".join([*public, kind.__qualname__])
 
 
 def shown(parameter: Parameter) -> str:
