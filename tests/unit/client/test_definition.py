@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import math
 import os.path
 import xml.etree.ElementTree as ET
@@ -276,6 +277,16 @@ def test_a_function_typed_at_a_prompt_has_no_source_to_send() -> None:
     exec("def typed(x): return x", namespace)
     with pytest.raises(NotPortable, match=r"the source of typed cannot be found.*publish its code as a text"):
         define(namespace["typed"])
+
+
+def test_a_function_of_a_notebooks_cell_has_its_source_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def cell(x: float) -> float:\n    return x * k\n"
+    monkeypatch.setitem(linecache.cache, "<cell 1>", (len(text), None, text.splitlines(True), "<cell 1>"))
+    namespace: dict[str, Any] = {"__name__": "__main__", "k": 3}
+    exec(compile(text, "<cell 1>", "exec"), namespace)
+    with pytest.raises(NotPortable, match="k  is int 3 here"):
+        define(namespace["cell"])
+    assert ran(define(namespace["cell"], objects={"k": 3}), x=2.0)["result"] == 6.0
 
 
 def test_a_file_that_changed_since_it_was_loaded_is_noticed(
