@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gristmill.client.api import LATEST
@@ -29,6 +29,7 @@ from gristmill.client.fluent import RealtimeDefinition, ServiceDefinition
 from gristmill.client.services import AsyncService, Described, with_alias
 from gristmill.client.types import told
 from gristmill.client.wire import Request
+from gristmill.compat_batch import Batch, records_of
 from gristmill.schema import Parameter, ParameterType
 
 __all__ = ["DeployClient", "MLServer", "Service", "ServiceResponse"]
@@ -159,9 +160,27 @@ class Service(Described):
         given = {**declared, **kwargs} if len(args) <= len(self.inputs) else None
         if given is None:  # too many: let the client say so
             return ServiceResponse(self._description, run(self._inner.call(*args, **kwargs)).raw)
+        return ServiceResponse(self._description, run(self._inner.call(**self._cast(given))).raw)
+
+    def batch(self, records: Any, parallel_count: int = 10) -> Batch:
+        """A batch, of a frame's rows or of a list with the inputs of each item; `start()` hands it over."""
+        items = [self._cast(record) for record in records_of(records)]
+        return Batch(self._inner.batch(items, parallel_count=parallel_count), self._answer)
+
+    def get_batch(self, execution_id: str) -> Batch:
+        """A batch that was started before."""
+        return Batch(self._inner.get_batch(execution_id), self._answer)
+
+    def list_batch_executions(self) -> list[str]:
+        """Ids of one's own batches of this service."""
+        return run(self._inner.batches())
+
+    def _answer(self, raw: Any) -> ServiceResponse:
+        return ServiceResponse(self._description, raw)
+
+    def _cast(self, given: Mapping[str, Any]) -> dict[str, Any]:
         types = {each.name: each.type for each in self.inputs}
-        cast = {name: _cast(self.name, name, types.get(name), value) for name, value in given.items()}
-        return ServiceResponse(self._description, run(self._inner.call(**cast)).raw)
+        return {name: _cast(self.name, name, types.get(name), value) for name, value in given.items()}
 
     def swagger(self) -> str:
         """The service's Swagger document, as text."""

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 
 from gristmill.client import Client, connect, connect_async, errors
+from gristmill.compat import DeployClient, MLServer
 from tests.servers import GRISTMILL, Server
 
 pytestmark = pytest.mark.timeout(120)
@@ -150,6 +151,28 @@ def test_the_asynchronous_client_has_the_same(server: Server, areas: Any) -> Non
             return [found[n] for n in range(5)]
 
     assert asyncio.run(story()) == [0.0, 1.0, 4.0, 9.0, 16.0]
+
+
+def test_the_old_clients_names_for_batches_work(server: Server, client: Client) -> None:
+    old = DeployClient(server.url, use=MLServer, auth=("admin", server.password))
+    made = old.deploy_service(
+        unique("old"), code_fn=area, inputs={"r": float, "name": str}, outputs={"a": float}, version="1"
+    )
+    batch = made.batch(pd.DataFrame({"name": ["one", "two"], "r": [1, 2]}), parallel_count=2)
+    assert repr(batch.execution_id) == "None"
+    assert batch.start() is batch
+    assert batch.execution_id is not None
+    client.service(made.name).get_batch(batch.execution_id).wait()
+    results = made.get_batch(batch.execution_id).results()
+    assert (results.state, results.completed_item_count, results.total_item_count) == ("Complete", 2, 2)
+    assert [results.execution(index).output("a") for index in (0, 1)] == [1.0, 4.0]
+    assert results.execution(2) is None
+    assert batch.list_artifacts(0) == ["note.txt"]
+    assert batch.artifact(1, "note.txt") == b"two"
+    assert batch.execution_id in made.list_batch_executions()
+    assert made.batch([{"r": 3, "name": "x"}]).start().execution_id in made.list_batch_executions()
+    batch.cancel()
+    assert batch.execution_id not in made.list_batch_executions()
 
 
 @pytest.fixture

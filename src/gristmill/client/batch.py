@@ -96,8 +96,13 @@ class AsyncBatch:
             end = await self.wait()
             if end.state != "Complete":
                 raise BatchFailed(f"{self._label}: {end.message or end.state}")
-        raw = await self._ask("", {"showPartialResults": "true"} if partial else None)
+        raw = await self.status(partial=partial)
         return [self._result(each) for each in raw["batchExecutionResults"]]
+
+    async def status(self, *, partial: bool = False) -> dict[str, Any]:
+        """The server's own JSON of it, with the results there are if it has ended, or with `partial`."""
+        found: dict[str, Any] = await self._ask("", {"showPartialResults": "true"} if partial else None)
+        return found
 
     async def arrivals(self, after: int = 0) -> tuple[list[Result], BatchProgress]:
         """Results that came in after the first `after` ones; waits some seconds if there are none yet."""
@@ -179,6 +184,7 @@ class Batch:
     state = blocking(AsyncBatch.state)
     wait = blocking(AsyncBatch.wait)
     results = blocking(AsyncBatch.results)
+    status = blocking(AsyncBatch.status)
     arrivals = blocking(AsyncBatch.arrivals)
     cancel = blocking(AsyncBatch.cancel)
     list_artifacts = blocking(AsyncBatch.list_artifacts)
