@@ -89,6 +89,27 @@ def stop(server: subprocess.Popen[str]) -> None:
     print("stopped; nothing of it is left")
 
 
+def in_r(folder: Path) -> list[str]:
+    headline("R: a random forest, published as bos-rf 1.0.0")
+    if not RSCRIPT:
+        print("There is no R here, and no right to install it: going on with Python alone.")
+        return []
+    run(folder, RSCRIPT, "publish.R")
+    run(folder, RSCRIPT, "score.R")
+    headline("R: two sets of rows as a batch")
+    run(folder, RSCRIPT, "batch.R")
+    return ["bos-rf"]
+
+
+def in_python(folder: Path) -> list[str]:
+    headline("Python: the same with scikit-learn, as bos-rf-sklearn 1.0.0")
+    run(folder, sys.executable, "publish.py")
+    run(folder, sys.executable, "score.py")
+    headline("Python: two sets of rows as a batch")
+    run(folder, sys.executable, "batch.py")
+    return ["bos-rf-sklearn"]
+
+
 def story(folder: Path, *, keep: bool) -> None:
     for source in HERE.iterdir():
         if source.is_file():
@@ -98,21 +119,7 @@ def story(folder: Path, *, keep: bool) -> None:
     server, url = start(folder, password)
     try:
         os.environ |= {"GRISTMILL_URL": url, "GRISTMILL_PASSWORD": password, "GRISTMILL_USERNAME": "admin"}
-        services = ["bos-rf-sklearn"]
-        headline("R: a random forest, published as bos-rf 1.0.0")
-        if RSCRIPT:
-            run(folder, RSCRIPT, "publish.R")
-            run(folder, RSCRIPT, "score.R")
-            headline("R: two sets of rows as a batch")
-            run(folder, RSCRIPT, "batch.R")
-            services.insert(0, "bos-rf")
-        else:
-            print("There is no R here, and no right to install it: going on with Python alone.")
-        headline("Python: the same with scikit-learn, as bos-rf-sklearn 1.0.0")
-        run(folder, sys.executable, "publish.py")
-        run(folder, sys.executable, "score.py")
-        headline("Python: two sets of rows as a batch")
-        run(folder, sys.executable, "batch.py")
+        services = in_r(folder) + in_python(folder)
         headline("To look at")
         show_pages(url, password, services)
         if keep:

@@ -157,19 +157,22 @@ class BatchRun:
         results, self._results, self._result_bytes = self._results, [], 0
         places = self._places
         plain = [r if is_plain(r.body or b"") else await stored(r, places.blobs) for r in results]
-        while True:
-            try:
-                now = time.time()
-                count = await places.store.record(self.claim, plain, until=now + places.hold_seconds)
-                break
-            except StateUnavailable:
-                log.warning("batch_results_wait", batch=self.batch.id, results=len(plain))
-                await asyncio.sleep(_RETRY_SECONDS)
-        if count is None:
+        if await self._recorded(plain) is None:
             return False
         self._left -= len(plain)
         places.told(self.batch.id)
         return True
+
+    async def _recorded(self, results: list[ItemResult]) -> int | None:
+        """How many the store holds now, however long it takes to be there; None if the claim is void."""
+        places = self._places
+        while True:
+            try:
+                until = time.time() + places.hold_seconds
+                return await places.store.record(self.claim, results, until=until)
+            except StateUnavailable:
+                log.warning("batch_results_wait", batch=self.batch.id, results=len(results))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     # Items on their way
 

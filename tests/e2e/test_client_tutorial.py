@@ -64,7 +64,8 @@ def test_the_tutorial_takes_under_a_minute_and_15_lines_from_an_empty_environmen
     (tmp_path / "first.py").write_text(first)
     told = run([python, "first.py"], tmp_path, server)
     print(
-        f"installed and answered in {time.perf_counter() - begun:.0f} s, {cpu_seconds() - before:.0f} s of CPU"
+        f"installed and answered in {time.perf_counter() - begun:.0f} s, "
+        f"{cpu_seconds() - before:.0f} s of CPU"
     )
     assert told == blocks("docs/tutorial/first-model-python.md", "text")[0]
     assert len([line for line in first.splitlines() if line.strip()]) < 15
