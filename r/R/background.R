@@ -103,7 +103,7 @@ RemoteJob <- R6Class(
     },
     console = function() if (self$done()) self$result()$consoleOutput else console_of(private$connection),
     cancel = function() {
-      if (!self$done()) session_send("POST", "cancel", connection = private$connection)
+      while (!self$wait(0.1)) session_send("POST", "cancel", connection = private$connection)
       invisible(self)
     },
     print = function(...) {

@@ -25,7 +25,7 @@
 #' @section In the background:
 #' With `async = TRUE` the script runs in the same session, and this R is free; the session is not, until it is done. The
 #' value is an object (R6) with `$done()`, `$wait(timeout)`, `$result()` (what would have been returned), `$console()` (the
-#' output so far) and `$cancel()`.
+#' output so far) and `$cancel()`, which returns when it has stopped.
 #' @return A list of class `remoteExecution`, invisibly: `success`, `errorMessage`, `outputParameters` (a list by name),
 #'   `consoleOutput` and `changedFiles`. Code that fails signals a warning of class `gristmill_code_error`.
 #' @examples
@@ -103,20 +103,27 @@ print.remoteExecution <- function(x, ...) {
 execute <- function(connection, code, inputs = NULL, outputs = NULL, show = TRUE) {
   request <- start_request(connection, execute_body(code, inputs, outputs))
   shown <- if (show) console_printer(connection) else NULL
+  cancelling <- FALSE
   repeat {
-    over <- tryCatch(wait_request(request, update_seconds()), interrupt = function(condition) cancel_execution(connection))
+    seconds <- if (cancelling) 0.3 else update_seconds()
+    over <- tryCatch(wait_request(request, seconds), interrupt = function(condition) "interrupted")
     if (isTRUE(over)) break
-    if (show) shown$update()
+    if (cancelling || is.character(over)) {
+      if (!cancelling) message("Cancelling ...")
+      cancelling <- TRUE
+      cancel_execution(connection)
+    } else if (show) {
+      shown$update()
+    }
   }
   result <- execution_of(content_of(request_response(request)))
   if (show) shown$rest(result$consoleOutput)
   result
 }
 
+# May come before the code has begun, and is then in vain: whoever calls it calls it again.
 cancel_execution <- function(connection) {
-  message("Cancelling ...")
-  session_send("POST", "cancel", connection = connection)
-  FALSE
+  tryCatch(session_send("POST", "cancel", connection = connection), interrupt = function(condition) NULL)
 }
 
 # Code of our own, in whose output nobody is interested.
