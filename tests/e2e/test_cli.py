@@ -18,6 +18,8 @@ from sklearn.linear_model import LinearRegression
 from tests.servers import GRISTMILL, Server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+#: Each command is a process of its own, and a story is many of them.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
