@@ -167,18 +167,16 @@ class Batches:
         page = await self._store.arrivals(batch.id, after=after, most=min(most, _PAGE))
         return [(result, await body_of(result, self._blobs)) for result in page]
 
-    async def grown(self, batch: Batch, after: int, seconds: float) -> Batch:
-        """The batch once it has more than `after` results, or has ended; as it is then, after `seconds`."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while True:
-            change = self._runner.change
+    async def later(self, batch: Batch) -> Batch:
+        """The batch when it is another than `batch`, or after a second; NotFound once it was deleted."""
+        change = self._runner.change  # before the look, so that none is missed
+        now = await self._store.get(batch.id)
+        if now == batch:
+            await _change_or(change, 1.0)
             now = await self._store.get(batch.id)
-            if now is None:
-                raise NotFound(f"the batch {batch.id} was deleted")
-            left = deadline - asyncio.get_running_loop().time()
-            if now.completed > after or now.ended or left <= 0:
-                return now
-            await _change_or(change, min(left, 1.0))
+        if now is None:
+            raise NotFound(f"the batch {batch.id} was deleted")
+        return now
 
     async def files(self, batch: Batch, index: int) -> list[str]:
         """Names of the files that an item wrote."""

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -101,7 +102,19 @@ def test_a_stopped_node_gives_its_batches_back_and_goes_on_with_them(serve: Call
         path = publish(client, "slow", CODE, inputs={"x": "numeric"}, outputs={"y": "numeric"})
         batch = start(client, path, [{"x": x} for x in range(400)], parallelCount=2)
         wait_for(client, batch, 20)
-    assert server.stop() == 0
+        with (
+            ThreadPoolExecutor() as others,
+            server.client() as waiter,
+            server.client() as watcher,
+            watcher.stream("GET", f"{batch}/events") as events,
+        ):
+            assert "InProgress" in next(line for line in events.iter_lines() if "data" in line)
+            waiting = others.submit(waiter.get, f"{batch}/results", params={"after": 399, "wait": 60})
+            begun = time.monotonic()
+            assert server.stop() == 0
+            # Who watches and who waits keeps no server from stopping.
+            assert time.monotonic() - begun < 20
+            assert waiting.result().status_code in {200, 503}
     server = serve()
     with server.client() as client:
         wait_for(client, batch, 400)

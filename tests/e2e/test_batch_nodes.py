@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL and one store of content: kill one, and the other takes its batches over."""
+"""Two servers on one PostgreSQL and one store of content: what a killed one had, the other takes over."""
 
 from __future__ import annotations
 

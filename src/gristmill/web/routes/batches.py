@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated
 
 import msgspec
@@ -191,8 +192,9 @@ async def arrivals(
 ) -> Response:
     """To read on, send `next` as `after`; each result comes once so, whatever the order of the items."""
     batch = await context.batches.get(name, version, executionId, caller)
-    if wait and not context.phase.draining:
-        batch = await context.batches.grown(batch, after, wait)
+    until = monotonic() + wait
+    while batch.completed <= after and not batch.ended and monotonic() < until and not context.phase.draining:
+        batch = await context.batches.later(batch)
     page = await context.batches.arrivals(batch, after, limit)
     head = msgspec.json.encode({**_progress(batch), "next": after + len(page)})
     body = b'%b,"batchExecutionResults":[%b]}' % (head[:-1], _joined(page))
