@@ -103,27 +103,22 @@ print.remoteExecution <- function(x, ...) {
 execute <- function(connection, code, inputs = NULL, outputs = NULL, show = TRUE) {
   request <- start_request(connection, execute_body(code, inputs, outputs))
   shown <- if (show) console_printer(connection) else NULL
-  cancelling <- FALSE
+  cancelled <- FALSE
   repeat {
-    seconds <- if (cancelling) 0.3 else update_seconds()
-    over <- tryCatch(wait_request(request, seconds), interrupt = function(condition) "interrupted")
-    if (isTRUE(over)) break
-    if (cancelling || is.character(over)) {
-      if (!cancelling) message("Cancelling ...")
-      cancelling <- TRUE
-      cancel_execution(connection)
-    } else if (show) {
-      shown$update()
-    }
+    step <- tryCatch({
+      over <- wait_request(request, if (cancelled) 0.3 else update_seconds())
+      if (!over && cancelled) session_send("POST", "cancel", connection = connection)
+      else if (!over && show) shown$update()
+      if (over) "over" else "under way"
+    }, interrupt = function(condition) "interrupted")
+    if (step == "over") break
+    if (step == "interrupted" && !cancelled) message("Cancelling ...")
+    # A request to cancel that comes before the code has begun is in vain: it is repeated.
+    if (step == "interrupted") cancelled <- TRUE
   }
   result <- execution_of(content_of(request_response(request)))
   if (show) shown$rest(result$consoleOutput)
   result
-}
-
-# May come before the code has begun, and is then in vain: whoever calls it calls it again.
-cancel_execution <- function(connection) {
-  tryCatch(session_send("POST", "cancel", connection = connection), interrupt = function(condition) NULL)
 }
 
 # Code of our own, in whose output nobody is interested.
