@@ -17,6 +17,7 @@ from tests.contract.core_operations import OPERATIONS, Operation
 from tests.e2e.accounts import add_user
 from tests.e2e.protocol import accepted, refused
 from tests.e2e.publishing import publish
+from tests.e2e.surroundings import without_r
 from tests.servers import ADMIN_PASSWORD, Server, start_server
 
 pytestmark = pytest.mark.timeout(180)
@@ -129,7 +130,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     flags = ("--pool-initial", "1", "--body-mib", "1", "--upload-mib", "1", "--user-sessions", "20")
     folder = tmp_path_factory.mktemp("operations")
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(stopping(start_server(folder, *flags)))
+        server = stack.enter_context(stopping(start_server(folder, *flags, environment=without_r(folder))))
         roles = {"ann": "contributor", "bob": "contributor", "rea": "reader"}
         clients = {name: stack.enter_context(add_user(server, name, role)) for name, role in roles.items()}
         clients["admin"] = stack.enter_context(server.client())

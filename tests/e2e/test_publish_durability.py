@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import shutil
 import threading
 import time
 import zipfile
@@ -20,6 +19,7 @@ import pytest
 from tests.e2e.protocol import accepted
 from tests.e2e.publishing import call, publish
 from tests.e2e.remote import Remote
+from tests.e2e.surroundings import without_r
 from tests.servers import Server
 
 pytestmark = pytest.mark.timeout(300)
@@ -133,16 +133,6 @@ def check_snapshot(client: httpx.Client, id: str, states: set[State]) -> State:
         assert archive.testzip() is None
         assert archive.read("value.txt").decode() == str(value) * 20_000
     return value
-
-
-def without_r(folder: Path) -> dict[str, str]:
-    """An environment in which only what makes sandboxes is found: starts are quicker, and need no R."""
-    programs = folder / "programs"
-    programs.mkdir()
-    found = shutil.which("bwrap")
-    if found:
-        (programs / "bwrap").symlink_to(found)
-    return {"PATH": str(programs)}
 
 
 def test_what_was_acknowledged_outlives_kills_at_any_moment(

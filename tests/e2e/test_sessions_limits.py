@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import stopping
 from tests.e2e.accounts import add_user
 from tests.e2e.protocol import accepted, refused
 from tests.e2e.remote import Remote
+from tests.e2e.surroundings import without_r
 from tests.servers import Server, start_server
 
 pytestmark = pytest.mark.timeout(120)
@@ -20,8 +22,11 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Of a server that soon takes a session for idle."""
-    flags = ("--pool-initial", "1", "--session-idle-seconds", "2")
-    with stopping(start_server(tmp_path_factory.mktemp("idle"), *flags)) as server, server.client() as client:
+    folder, flags = tmp_path_factory.mktemp("idle"), ("--pool-initial", "1", "--session-idle-seconds", "2")
+    with (
+        stopping(start_server(folder, *flags, environment=without_r(folder))) as server,
+        server.client() as client,
+    ):
         yield client
 
 
@@ -37,8 +42,9 @@ def until_gone(client: httpx.Client, remote: Remote) -> float:
     return time.monotonic() - begun
 
 
-def test_a_session_too_many_is_503_until_one_is_closed(serve: Callable[..., Server]) -> None:
-    server = serve("--pool-initial", "1", "--max-sessions", "3", "--user-sessions", "2")
+def test_a_session_too_many_is_503_until_one_is_closed(serve: Callable[..., Server], tmp_path: Path) -> None:
+    flags = ("--pool-initial", "1", "--max-sessions", "3", "--user-sessions", "2")
+    server = serve(*flags, environment=without_r(tmp_path))
     with server.client() as client, add_user(server, "second", "contributor") as second:
         first = [Remote(client, "Python") for _ in range(2)]
         answer = client.post("/sessions", json={"runtimeType": "Python"})

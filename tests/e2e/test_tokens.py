@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from tests.conftest import stopping
-from tests.e2e.accounts import from_address, manage_users, password_of
+from tests.e2e.accounts import add_account, from_address, manage_users, password_of
 from tests.e2e.forging import Forger
 from tests.e2e.protocol import accepted, refused
 from tests.e2e.publishing import publish
+from tests.e2e.surroundings import without_r
 from tests.servers import ADMIN_PASSWORD, Server, start_server
 
 pytestmark = pytest.mark.timeout(180)
@@ -30,7 +31,8 @@ MALFORMED = [None, "", "Bearer", "Bearer a.b.c", "Basic YWRtaW46eA==", "Bearer "
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of this module alone: it counts failed logins."""
-    with stopping(start_server(tmp_path_factory.mktemp("tokens"), "--pool-initial", "1")) as running:
+    folder = tmp_path_factory.mktemp("tokens")
+    with stopping(start_server(folder, "--pool-initial", "1", environment=without_r(folder))) as running:
         yield running
 
 
@@ -143,7 +145,7 @@ def test_no_forged_token_renews_or_logs_out(
 
 
 def test_what_a_token_says_of_its_holders_role_does_not_count(server: Server, anyone: httpx.Client) -> None:
-    manage_users(server, "add", "modest", "--role", "reader", password=password_of("modest"))
+    add_account(server, "modest", "reader")
     real = log_in(anyone, "modest", password_of("modest"))["access_token"]
     bearer = {"Authorization": f"Bearer {Forger(server.data, real).signed(role='owner')}"}
     refused(anyone.get("/sessions", headers=bearer), 403)
@@ -207,7 +209,7 @@ def within_two_seconds(client: httpx.Client, token: str) -> None:
 def test_a_changed_role_or_password_ends_the_users_logins_within_two_seconds(
     server: Server, anyone: httpx.Client, name: str, words: tuple[str, ...], password: str
 ) -> None:
-    manage_users(server, "add", name, "--role", "contributor", password=password_of(name))
+    add_account(server, name, "contributor")
     before = log_in(anyone, name, password_of(name))
     assert opens(anyone, before["access_token"])
     manage_users(server, *words, password=password if words[0] == "passwd" else None)
@@ -222,7 +224,7 @@ def test_a_changed_role_or_password_ends_the_users_logins_within_two_seconds(
 def test_a_removed_user_is_out_within_two_seconds_and_cannot_come_back(
     server: Server, anyone: httpx.Client
 ) -> None:
-    manage_users(server, "add", "leaver", "--role", "owner", password=password_of("leaver"))
+    add_account(server, "leaver", "owner")
     before = log_in(anyone, "leaver", password_of("leaver"))
     assert opens(anyone, before["access_token"])
     manage_users(server, "remove", "leaver")
@@ -234,8 +236,10 @@ def test_a_removed_user_is_out_within_two_seconds_and_cannot_come_back(
 
 
 def test_the_users_of_a_running_server_are_listed_without_their_secrets(server: Server) -> None:
+    manage_users(server, "add", "listed", "--role", "reader", password=password_of("listed"))
     listed = manage_users(server, "list")
     assert "admin" in listed
+    assert "listed" in listed
     assert "owner" in listed
     assert "argon2" not in listed
 
@@ -252,7 +256,7 @@ def test_repeated_failures_make_the_next_attempts_wait_longer_and_longer(
 ) -> None:
     """The same for a user that there is and for one that there is not."""
     if name == "locked":
-        manage_users(server, "add", name, password=password_of(name))
+        add_account(server, name)
     with from_address(server, last) as client, from_address(server, last + 10) as elsewhere:
         for _ in range(6):
             assert fails(client, name).status_code == 401
@@ -270,7 +274,7 @@ def test_repeated_failures_make_the_next_attempts_wait_longer_and_longer(
 
 
 def test_a_success_forgets_the_failures_of_that_user(server: Server) -> None:
-    manage_users(server, "add", "clumsy", password=password_of("clumsy"))
+    add_account(server, "clumsy")
     with from_address(server, 50) as client:
         for _ in range(3):
             for _ in range(5):
@@ -287,7 +291,7 @@ def test_failures_with_many_names_lock_the_address_they_come_from(server: Server
 
 
 def test_the_answer_for_a_wrong_user_is_that_for_a_wrong_password_and_as_slow(server: Server) -> None:
-    manage_users(server, "add", "timed", password=password_of("timed"))
+    add_account(server, "timed")
     texts, times = set(), {"timed": [], "nobody": []}  # type: tuple[set[str], dict[str, list[float]]]
     for n in range(12):
         with from_address(server, 60 + n) as client:

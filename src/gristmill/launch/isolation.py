@@ -11,8 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Isolation", "UserIds", "detect", "needed_paths", "sandbox"]
+__all__ = ["SHELL_PATH", "Isolation", "UserIds", "detect", "needed_paths", "sandbox"]
 
+#: Where shells look for programs, whatever the server's own PATH is.
+SHELL_PATH = "/usr/local/bin:/usr/bin:/bin"
 _SANDBOX = "/tmp/shell"  # noqa: S108 - a path inside the sandbox, on its own tmpfs
 
 
@@ -93,7 +95,9 @@ def detect(
 def _works(program: str) -> bool:
     probe = [program, *_NAMESPACES, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
     try:
-        ended = subprocess.run(probe, capture_output=True, timeout=10, check=False)  # noqa: S603 - our words only
+        ended = subprocess.run(  # noqa: S603 - our words only
+            probe, capture_output=True, timeout=10, check=False, env={"PATH": SHELL_PATH}
+        )
         return ended.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from gristmill.errors import RuntimeUnavailable
-from gristmill.launch.isolation import Isolation, UserIds, needed_paths, sandbox
+from gristmill.launch.isolation import SHELL_PATH, Isolation, UserIds, needed_paths, sandbox
 from gristmill.launch.process import LocalShellProcess
 from gristmill.launching import Limits
 from gristmill.services import Runtime
@@ -155,7 +155,7 @@ class LocalLauncher:
     def _environment(self, home: str, python: str) -> dict[str, str]:
         threads = str(self._threads)
         environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": SHELL_PATH,
             "LANG": "C.UTF-8",
             "LC_ALL": "C.UTF-8",
             "TZ": os.environ.get("TZ", "UTC"),
