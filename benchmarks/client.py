@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/client.py http://127.0.0.1:12800 --username admin
 
-The password comes from GRISTMILL_PASSWORD. Prints milliseconds of this process's own CPU, medians of 1,000 calls.
+The password comes from GRISTMILL_PASSWORD. Prints milliseconds of this process's own CPU, medians of
+1,000 calls.
 """
 
 from __future__ import annotations
