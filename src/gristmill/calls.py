@@ -64,6 +64,7 @@ class Request:
     moves: int = 0  #: how often a shell died while this one waited behind another
     alone: bool = False  #: run with nothing beside it: a group with it in died
     handle: int = 0
+    expected: float = 0.0  #: seconds that it was expected to take when it was sent
     waited_for_load: int = 0  #: microseconds that the shell spent on loading its service first
 
     def resolve(self, frame: Frame) -> None:

@@ -18,12 +18,23 @@ _LEFT_SECONDS = 1.0
 class Member:
     """A shell of a pool with what the pool knows of it."""
 
-    __slots__ = ("idle_since", "loaded", "shell")
+    __slots__ = ("backlog", "idle_since", "loaded", "shell")
 
     def __init__(self, shell: Shell, loaded: Loaded, now: float) -> None:
         self.shell = shell
         self.loaded = loaded
         self.idle_since = now
+        self.backlog = 0.0  #: seconds that what is in flight is expected to take
+
+    def send(self, request: Request, expected: float) -> None:
+        """Put a request behind those in flight."""
+        request.expected = expected
+        self.backlog += expected
+        self.shell.send(request)
+
+    def answered(self, request: Request) -> None:
+        """One of them is no longer in flight."""
+        self.backlog = self.backlog - request.expected if self.shell.inflight else 0.0
 
     def fault(self, now: float, limits: Limits, *, memory: bool) -> GristmillError | None:
         """Why the shell has to be stopped, if it has; its memory is looked at only on demand."""

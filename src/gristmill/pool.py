@@ -196,6 +196,7 @@ class Pool:
         member = self._members.get(shell)
         if member is None:
             return
+        member.answered(request)
         self._times.learn(request)
         if not shell.inflight:
             member.idle_since = self._loop.time()
@@ -268,13 +269,13 @@ class Pool:
             return depth < _BATCH_DEPTH * part and last.service is request.service
         if self._times.of(digest) is None:
             return False
-        return sum(self._times.expected(waiting) for waiting in shell.inflight) < _BACKLOG_SECONDS * part
+        return member.backlog < _BACKLOG_SECONDS * part
 
     def _send(self, member: Member, request: Request) -> None:
         if request.service is not None:
             handle = member.loaded.find(request.service.digest)
             request.handle = self._load(member, request.service) if handle is None else handle
-        member.shell.send(request)
+        member.send(request, self._times.expected(request))
 
     def _load(self, member: Member, service: ServiceVersion) -> int:
         """Send LOAD ahead of the first call; the shell carries them out in order."""
@@ -282,7 +283,7 @@ class Pool:
         handle, dropped = member.loaded.add(service.digest)
         if dropped is not None:
             member.shell.tell(Kind.UNLOAD, dropped)
-        member.shell.send(load_request(service, handle, content, limit=self._limits.load_seconds))
+        member.send(load_request(service, handle, content, limit=self._limits.load_seconds), 1.0)
         return handle
 
     def _pump(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -86,11 +85,17 @@ def batch_of(row: sa.Row[Any]) -> Batch:
     return Batch(**values)
 
 
-def result_values(result: ItemResult) -> dict[str, Any]:
-    """Columns of a result, but for `batch`."""
-    values = asdict(result)
-    values["item"] = values.pop("index")
-    return values
+def result_values(result: ItemResult, batch: int, rank: int) -> dict[str, Any]:
+    """Columns of a result that is recorded as the `rank`th of its batch."""
+    return {
+        "batch": batch,
+        "item": result.index,
+        "rank": rank,
+        "ok": result.ok,
+        "body": result.body,
+        "content": result.content,
+        "files": result.files,
+    }
 
 
 def result_of(row: sa.Row[Any]) -> ItemResult:

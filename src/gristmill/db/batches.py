@@ -228,10 +228,7 @@ def _ended(sequence: int, state: BatchState) -> sa.Update:
 async def _insert(
     connection: AsyncConnection, sequence: int, before: int, added: Sequence[ItemResult]
 ) -> None:
-    rows = [
-        {**result_values(result), "batch": sequence, "rank": rank}
-        for rank, result in enumerate(added, before + 1)
-    ]
+    rows = [result_values(result, sequence, rank) for rank, result in enumerate(added, before + 1)]
     if rows:
         await connection.execute(sa.insert(results), rows)
     await _refer(connection, sequence, {blob for result in added for blob in (result.content, result.files)})
