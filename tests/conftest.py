@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from tests.servers import Server, start_server
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("gristmill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gristmill")
+
+
+# Whoever runs the tests in the background has them ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
