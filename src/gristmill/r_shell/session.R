@@ -78,11 +78,12 @@ delete_object <- function(name) {
 
 no_object <- function(name) refuse("the workspace has no object '", name, "'", status = 4L)
 
-save_workspace <- function(path) saved(ls(.GlobalEnv, all.names = TRUE), path, "the workspace")
+# It goes into a zip, which compresses it: doing so twice takes minutes where a model is large.
+save_workspace <- function(path) saved(ls(.GlobalEnv, all.names = TRUE), path, "the workspace", compress = FALSE)
 
-saved <- function(names, path, what) {
+saved <- function(names, path, what, compress = TRUE) {
   tryCatch(
-    save(list = names, file = path, envir = .GlobalEnv),
+    save(list = names, file = path, envir = .GlobalEnv, compress = compress),
     error = function(condition) refuse(what, " cannot be saved: ", conditionMessage(condition), status = 3L)
   )
   list(0L)
