@@ -3,6 +3,8 @@
 import contextlib
 import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import Server, start_server
+from gristmill.launch.isolation import detect
+from tests.servers import Server, let_pass, start_server
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("gristmill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,11 +26,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `needs_r` are skipped where there is no R."""
+    """Tests marked as needing what this machine does not have are skipped."""
+    lacking = {}
     if shutil.which("Rscript") is None:
-        for item in items:
-            if item.get_closest_marker("needs_r"):
-                item.add_marker(pytest.mark.skip(reason="there is no R on this machine"))
+        lacking["needs_r"] = "there is no R on this machine"
+    with tempfile.TemporaryDirectory() as folder:
+        let_pass(Path(folder))
+        isolation, _ = detect(sys.executable, data=Path(folder), network=True)
+    if not isolation.bubblewrap:
+        lacking["needs_bubblewrap"] = "bubblewrap is not there, or cannot make a sandbox here"
+        if not isolation.users:
+            lacking["needs_isolation"] = "shells run as the user who runs the tests here"
+    for item in items:
+        for marker, reason in lacking.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @contextlib.contextmanager

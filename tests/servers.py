@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-__all__ = ["ADMIN_PASSWORD", "GRISTMILL", "Server", "start_server"]
+__all__ = ["ADMIN_PASSWORD", "GRISTMILL", "Server", "let_pass", "start_server"]
 
 ADMIN_PASSWORD = "only for tests: Xq7"
 GRISTMILL = Path(sys.executable).with_name("gristmill")
@@ -41,6 +42,15 @@ class Server:
         return self.process.wait(timeout=60)
 
 
+def let_pass(folder: Path) -> None:
+    """Let others pass to `folder`: where root runs the tests, shells are users of their own."""
+    if os.geteuid() == 0:
+        for path in (folder, *folder.parents):
+            if path == Path(tempfile.gettempdir()):
+                return
+            path.chmod(path.stat().st_mode | 0o011)
+
+
 def start_server(
     folder: Path, *flags: str, environment: Mapping[str, str] | None = None, program: Path = GRISTMILL
 ) -> Server:
@@ -49,6 +59,7 @@ def start_server(
     `program` is the `gristmill` to start: another installation's, for instance. Raises RuntimeError, with its
     log, when it ends before that.
     """
+    let_pass(folder)
     data, log = folder / "data", folder / "server.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GRISTMILL_")}
     with log.open("a") as errors:
@@ -62,9 +73,14 @@ def start_server(
             text=True,
         )
     assert process.stdout is not None
-    for line in process.stdout:
-        if " is ready at " in line:
-            url = line.split(" at ", 1)[1].split()[0]
-            return Server(url=url, data=data, log=log, process=process)
-    process.stdout.close()
-    raise RuntimeError(f"the server ended with status {process.wait()}:\n{log.read_text()}")
+    try:
+        for line in process.stdout:
+            if " is ready at " in line:
+                url = line.split(" at ", 1)[1].split()[0]
+                return Server(url=url, data=data, log=log, process=process)
+        raise RuntimeError(f"the server ended with status {process.wait()}:\n{log.read_text()}")
+    except BaseException:  # a test's time may be over, too
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        raise

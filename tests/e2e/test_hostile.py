@@ -196,6 +196,7 @@ def test_an_object_that_cannot_be_loaded_is_400_and_the_session_lives(
     assert admin.get(f"{session}/workspace").json() == []
 
 
+@pytest.mark.needs_bubblewrap
 def test_code_in_a_pickle_runs_in_the_sandbox_only(admin: httpx.Client, session: str) -> None:
     admin.post(f"{session}/workspace/model", content=pickle.dumps(Runs()))
     assert not os.path.exists("/tmp/gristmill-was-here")
@@ -270,6 +271,7 @@ def test_broken_http_harms_nobody(server: Server, raw: bytes) -> None:
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:200]
 
 
+@pytest.mark.needs_bubblewrap
 def test_user_code_sees_neither_the_state_nor_the_keys_nor_other_processes(
     admin: httpx.Client, server: Server
 ) -> None:

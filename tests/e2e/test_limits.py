@@ -127,6 +127,7 @@ def test_a_file_over_the_file_limit_cannot_be_written(
     the_next_is_served(client)
 
 
+@pytest.mark.needs_isolation
 def test_a_fork_bomb_stays_in_its_shell(client: httpx.Client) -> None:
     bomb = "import os, time\nwhile True:\n  if os.fork() == 0: time.sleep(30)"
     answer = client.post(publish(client, "bomb", bomb), json={})
@@ -175,6 +176,7 @@ def test_init_code_that_never_ends_is_stopped(client: httpx.Client, runtime: str
     the_next_is_served(client)
 
 
+@pytest.mark.needs_isolation
 def test_what_a_call_left_running_is_gone_with_its_shell(client: httpx.Client, tmp_path: Path) -> None:
     code = "import os, subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)\nos._exit(1)"
     client.post(publish(client, "leaving", code), json={})
