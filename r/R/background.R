@@ -9,8 +9,9 @@ start_request <- function(connection, body) {
   state$sent <- FALSE
   state$url <- paste0(connection$endpoint, url_path("sessions", connection$session, "execute"))
   handle <- curl::new_handle()
-  prepare(handle, "POST", json_body(body), bearer(access_token(connection)))
-  size <- nchar(body, "bytes")
+  state$body <- json_body(body)
+  prepare(handle, "POST", state$body, bearer(access_token(connection)))
+  size <- length(state$body$bytes)
   curl::handle_setopt(handle, url = state$url, noprogress = FALSE, progressfunction = function(down, up) {
     if (up[2L] >= size) state$sent <- TRUE
     TRUE

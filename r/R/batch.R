@@ -53,13 +53,15 @@ Batch <- R6Class(
       if (is.null(id)) private$body <- json_records(records, record$inputParameterDefinitions)
     },
     start = function() {
-      if (!is.null(private$execution_id)) bad_input("this batch has been started already; its id is ", private$execution_id, ".")
+      if (!is.null(self$id())) bad_input("this batch has been started already; its id is ", self$id(), ".")
       private$execution_id <- start_batch(private$connection, private$record, private$body, private$parallel)
       private$body <- NULL
       invisible(self)
     },
     id = function() private$execution_id,
-    results = function(showPartialResults = TRUE) batch_results(private$connection, private$record, self$id(), showPartialResults),
+    results = function(showPartialResults = TRUE) {
+      batch_results(private$connection, private$record, self$id(), showPartialResults)
+    },
     wait = function(timeout = Inf, every = 1) wait_for_batch(self, timeout, every),
     execution = function(index) self$results()$execution(index),
     listArtifacts = function(index) batch_artifacts(private$connection, private$record, self$id(), index),
@@ -79,25 +81,36 @@ Batch <- R6Class(
   private = list(connection = NULL, record = NULL, body = NULL, parallel = NULL, execution_id = NULL)
 )
 
+# Answers are made into results when somebody asks for them: there may be many, asked for again and again.
 BatchResults <- R6Class(
   "BatchResults",
   cloneable = FALSE,
   public = list(
-    state = NULL, completedItemCount = NULL, totalItemCount = NULL, batchExecutionResults = NULL,
-    initialize = function(state, completed, total, results) {
-      self$state <- state
-      self$completedItemCount <- completed
-      self$totalItemCount <- total
-      self$batchExecutionResults <- results
+    state = NULL, completedItemCount = NULL, totalItemCount = NULL,
+    initialize = function(answer, record) {
+      self$state <- answer$state
+      self$completedItemCount <- answer$completedItemCount
+      self$totalItemCount <- answer$totalItemCount
+      private$record <- record
+      private$answers <- vector("list", answer$totalItemCount)
+      at <- vapply(answer$batchExecutionResults, function(each) each$index + 1, 0)
+      private$answers[at] <- answer$batchExecutionResults
     },
     execution = function(index) {
       check_index(index, self$totalItemCount)
-      self$batchExecutionResults[[index]]
+      private$result(private$answers[[index]])
     },
     print = function(...) {
       cat("<Batch results> ", self$state, ", ", self$completedItemCount, " of ", self$totalItemCount, " items\n", sep = "")
       invisible(self)
     }
+  ),
+  active = list(
+    batchExecutionResults = function() lapply(private$answers, private$result)
+  ),
+  private = list(
+    record = NULL, answers = NULL,
+    result = function(answer) if (!is.null(answer)) result_of(answer, private$record)
   )
 )
 
@@ -120,12 +133,9 @@ batch_ids <- function(connection, record) {
   as.character(unlist(content_of(send(connection, "GET", service_path(record, "batch"), classes = unknown_service))))
 }
 
-# Results in the places of their items.
 batch_results <- function(connection, record, id, partial) {
-  answer <- content_of(batch_send(connection, "GET", record, id, query = list(showPartialResults = isTRUE(partial))))
-  results <- vector("list", answer$totalItemCount)
-  for (each in answer$batchExecutionResults) results[[each$index + 1L]] <- result_of(each, record)
-  BatchResults$new(answer$state, answer$completedItemCount, answer$totalItemCount, results)
+  query <- list(showPartialResults = isTRUE(partial))
+  BatchResults$new(content_of(batch_send(connection, "GET", record, id, query = query)), record)
 }
 
 wait_for_batch <- function(batch, timeout, every) {
@@ -135,8 +145,8 @@ wait_for_batch <- function(batch, timeout, every) {
     results <- batch$results(showPartialResults = FALSE)
     if (results$state %in% over) return(batch$results())
     if (seconds_now() > deadline) {
-      abort("gristmill_timed_out", paste0("the batch is not done after ", timeout, " seconds (", results$completedItemCount,
-                                          " of ", results$totalItemCount, " items)."),
+      done <- paste(results$completedItemCount, "of", results$totalItemCount, "items")
+      abort("gristmill_timed_out", paste0("the batch is not done after ", timeout, " seconds (", done, ")."),
             "It goes on: wait again, or find it later by its id with $getBatch(id).")
     }
     Sys.sleep(every)

@@ -1,7 +1,9 @@
 # `destination`: an R file that calls the service with curl and jsonlite alone.
 
 write_client <- function(service, directory) {
-  if (!is_string(directory) || !dir.exists(directory)) bad_input("destination must be a directory that is there: ", directory)
+  if (!is_string(directory) || !dir.exists(directory)) {
+    bad_input("destination must be a directory that is there: ", directory)
+  }
   about <- service$capabilities()
   path <- file.path(directory, paste0(gsub("[^A-Za-z0-9._-]", "_", about$name), ".R"))
   writeLines(client_source(about), path, useBytes = TRUE)
@@ -19,7 +21,8 @@ client_source <- function(about) {
     "# Needs the R packages curl and jsonlite. `host` is the server's address, such as http://localhost:12800, `token` an",
     "# access token: what POST /login answers.",
     paste0(r_name(about$operation_id), " <- function(", arguments, ") {"),
-    paste0("  body <- jsonlite::toJSON(list(", inputs, "), dataframe = \"columns\", auto_unbox = TRUE, digits = NA, na = \"null\")"),
+    paste0("  body <- list(", inputs, ")"),
+    "  body <- jsonlite::toJSON(body, dataframe = \"columns\", auto_unbox = TRUE, digits = NA, na = \"null\")",
     if (!length(names)) "  body <- \"{}\"",
     "  handle <- curl::new_handle(copypostfields = as.character(body))",
     "  curl::handle_setheaders(handle, \"Content-Type\" = \"application/json\", Authorization = paste(\"Bearer\", token))",

@@ -23,7 +23,9 @@ no_column <- c(
 )
 
 # The model wants another class of column than text.
-wrong_class <- c("Type of predictors in new data do not match", "was fitted with type", "different types from the fit", "is not a factor")
+wrong_class <- c(
+  "Type of predictors in new data do not match", "was fitted with type", "different types from the fit", "is not a factor"
+)
 
 kind_of_failure <- function(text) {
   for (pattern in no_package) {

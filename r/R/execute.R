@@ -56,7 +56,9 @@ remoteScript <- function(name, inputs = NULL, outputs = NULL, displayPlots = TRU
 }
 
 script_text <- function(path) {
-  if (!is_string(path) || !file.exists(path)) bad_input("there is no script ", paste(path, collapse = " "), " in ", getwd(), ".")
+  if (!is_string(path) || !file.exists(path)) {
+    bad_input("there is no script ", paste(path, collapse = " "), " in ", getwd(), ".")
+  }
   paste(readLines(path, warn = FALSE, encoding = "UTF-8"), collapse = "\n")
 }
 

@@ -1,10 +1,10 @@
 # One HTTP exchange over curl. Nothing here knows of tokens, services or sessions.
 
-# What goes with a request: at most one of them.
-json_body <- function(text) list(kind = "json", text = enc2utf8(text))
+# What goes with a request: at most one of them. Its bytes must live as long as the request does.
+json_body <- function(text) list(kind = "json", bytes = charToRaw(enc2utf8(text)))
 file_body <- function(path) list(kind = "file", path = path)
 form_body <- function(...) list(kind = "form", parts = list(...))
-pairs_body <- function(...) list(kind = "pairs", text = query_string(list(...)))
+pairs_body <- function(...) list(kind = "pairs", bytes = charToRaw(query_string(list(...))))
 
 # A list of status, headers (raw), content (raw, or a path if `to` is one) and url. Raises gristmill_unreachable.
 exchange <- function(method, url, body = NULL, headers = list(), to = NULL, handle = curl::new_handle()) {
@@ -31,8 +31,9 @@ prepare <- function(handle, method, body, headers) {
   curl::handle_reset(handle)
   # Without a body and with POST, curl would wait for one.
   if (is.null(body) && method %in% c("POST", "PUT", "PATCH")) body <- json_body("{}")
-  text <- if (is.null(body$text)) list() else list(copypostfields = body$text)
-  curl::handle_setopt(handle, .list = c(text, list(
+  # As raw: curl takes strings of 8 MB at most.
+  bytes <- if (is.null(body$bytes)) list() else list(postfields = body$bytes, postfieldsize_large = length(body$bytes))
+  curl::handle_setopt(handle, .list = c(bytes, list(
     customrequest = method, useragent = user_agent(), followlocation = FALSE, tcp_keepalive = TRUE,
     connecttimeout = getOption("gristmill.connect_timeout", 10), timeout = getOption("gristmill.timeout", 0)
   )))
@@ -105,7 +106,7 @@ unreachable <- function(url, reason) {
 
 user_agent <- function() {
   if (is.null(the$agent)) {
-    the$agent <- paste0("gristmill-r/", utils::packageVersion("gristmill"), " R/", getRversion(), " curl/", curl::curl_version()$version)
+    the$agent <- paste0("gristmill-r/", utils::packageVersion("gristmill"), " R/", getRversion())
   }
   the$agent
 }

@@ -26,7 +26,9 @@ json_scalar <- function(value, type, what) {
 
 json_whole <- function(value, what) {
   if (is.na(value)) return("null")
-  if (value != trunc(value)) bad_input(what, " is declared integer, and ", format(value, digits = 15L), " is not a whole number.")
+  if (value != trunc(value)) {
+    bad_input(what, " is declared integer, and ", format(value, digits = 15L), " is not a whole number.")
+  }
   sprintf("%.0f", value)
 }
 

@@ -92,9 +92,10 @@ frame_columns <- function(x, what) {
   }
   for (name in names(columns)) {
     column <- columns[[name]]
-    if (inherits(column, "POSIXlt")) columns[[name]] <- as.POSIXct(column)
-    else if (!is.atomic(column)) bad_input("column '", name, "' of ", what, " is ", described(column), "; make it a vector.")
-    else if (length(dim(column)) > 1L) bad_input("column '", name, "' of ", what, " is a matrix; give each of its columns a name.")
+    if (inherits(column, "POSIXlt")) column <- columns[[name]] <- as.POSIXct(column)
+    label <- paste0("column '", name, "' of ", what)
+    if (!is.atomic(column)) bad_input(label, " is ", described(column), "; make it a vector.")
+    if (length(dim(column)) > 1L) bad_input(label, " is a matrix; give each of its columns a name.")
   }
   columns
 }

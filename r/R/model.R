@@ -17,7 +17,9 @@ objects_of_file <- function(file, read) {
   path <- data_path(file)
   if (!file.exists(path)) no_file("model", path)
   found <- new.env(parent = globalenv())
-  tryCatch(read(path, found), error = function(problem) bad_input("model: ", path, " cannot be read: ", conditionMessage(problem)))
+  tryCatch(read(path, found), error = function(problem) {
+    bad_input("model: ", path, " cannot be read: ", conditionMessage(problem))
+  })
   objects <- as.list(found, all.names = TRUE)
   if (!length(objects)) bad_input("model: ", path, " holds no objects.")
   objects

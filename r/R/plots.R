@@ -14,7 +14,9 @@ handle_plots <- function(connection, files, display, write) {
 display_plot <- function(bytes) {
   if (!interactive() && grDevices::dev.cur() == 1L) return(invisible())
   if (!requireNamespace("png", quietly = TRUE)) {
-    if (is.null(the$told_of_png)) message("To see remote plots here, install the R package 'png'; writePlots = TRUE keeps them as files.")
+    if (is.null(the$told_of_png)) {
+      message("To see remote plots here, install the R package 'png'; writePlots = TRUE keeps them as files.")
+    }
     the$told_of_png <- TRUE
     return(invisible())
   }

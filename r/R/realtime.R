@@ -16,7 +16,8 @@ realtime_file <- function(model, required) {
   else if (is.raw(model)) writeBin(model, path <- tempfile("gristmill-", fileext = ".blob"))
   else path <- NULL
   if (is.null(path) || !identical(readBin(path, "raw", 4L), charToRaw("blob"))) {
-    abort("gristmill_not_supported", "a realtime service takes a model that has been serialized for it, as a file or raw bytes.",
+    abort("gristmill_not_supported",
+          "a realtime service takes a model that has been serialized for it, as a file or raw bytes.",
           "Publish it as a script instead: serviceType = \"Script\", with code that calls predict().")
   }
   path

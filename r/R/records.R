@@ -31,17 +31,18 @@ json_rows <- function(records, definitions) {
   name <- if (frame) json_name(definitions[[1L]]$name)
   wrap <- if (frame || any(vapply(definitions, function(each) each$type == "vector", NA))) c("[", "]") else c("", "")
   members <- Map(function(column, label, whole) {
-    tokens <- if (whole) json_wholes(column, label) else json_tokens(column, paste0("column '", label, "' of the records"))
+    what <- paste0("column '", label, "' of the records")
+    tokens <- if (whole) json_wholes(column, what) else json_tokens(column, what)
     paste0(json_name(label), ":", wrap[1L], tokens, wrap[2L])
   }, columns, names(columns), if (frame) FALSE else vapply(definitions, function(each) each$type == "integer", NA))
   items <- paste0("{", do.call(paste, c(unname(members), sep = ",")), "}")
   if (frame) paste0("{", name, ":", items, "}") else items
 }
 
-json_wholes <- function(column, label) {
-  if (!is.double(column) || is.object(column)) return(json_tokens(column, paste0("column '", label, "' of the records")))
+json_wholes <- function(column, what) {
+  if (!is.double(column) || is.object(column)) return(json_tokens(column, what))
   strange <- which(column != trunc(column))
-  if (length(strange)) bad_input("column '", label, "' is declared integer, and row ", strange[1L], " is not a whole number.")
+  if (length(strange)) bad_input(what, " is declared integer, and row ", strange[1L], " is not a whole number.")
   replace(sprintf("%.0f", column), is.na(column), "null")
 }
 

@@ -50,7 +50,8 @@ output_of <- function(result, name, what, context) {
 artifact_of <- function(result, name, decode, what, context) {
   if (!result$success) code_failed(what, result$errorMessage, context)
   if (!is_string(name) || !name %in% names(result$outputFiles)) {
-    bad_input("there is no artifact '", name, "'; the artifacts are ", paste(names(result$outputFiles), collapse = ", "), ".")
+    known <- paste(names(result$outputFiles), collapse = ", ")
+    bad_input("there is no artifact '", name, "'; the artifacts are ", known, ".")
   }
   content <- result$outputFiles[[name]]
   if (is.null(content)) abort("gristmill_not_found", paste0("the code did not write the file '", name, "'."))

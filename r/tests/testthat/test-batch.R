@@ -10,6 +10,7 @@ test_that("rows are scored in their order, and one that fails does not fail the 
   expect_identical(results$state, batch$STATE$complete)
   expect_identical(c(results$completedItemCount, results$totalItemCount), c(3L, 3L))
   expect_identical(results$execution(3)$output("y"), 9)
+  expect_identical(vapply(results$batchExecutionResults, function(each) each$success, NA), c(TRUE, FALSE, TRUE))
   expect_identical(batch$execution(1)$outputParameters$y, 1)
   expect_match(results$execution(2)$errorMessage, "negative")
   expect_s3_class(caught(results$execution(2)$output("y")), "gristmill_code_error")
