@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,10 +77,11 @@ def batch(  # noqa: PLR0917 - the flags of the command, all of them by name
         if cancel:
             _cancel(running, note_of)
             return
-        if running is None:
-            running = service.batch(columns, parallel_count=parallel, rows=by_rows).start()
-            note_of.write_text(json.dumps({"id": running.id, "key": key}), "utf-8")
-        results = _gather(running)
+        with _interruptible(note_of) as check:
+            if running is None:
+                running = service.batch(columns, parallel_count=parallel, rows=by_rows).start()
+                note_of.write_text(json.dumps({"id": running.id, "key": key}), "utf-8")
+            results = _gather(running, check)
     table, failures = _table(service, columns, results, by_rows)
     if with_inputs and all(len(column) == _count(columns) for column in table.values()):
         table = {**columns, **table}
@@ -123,18 +126,46 @@ def _cancel(running: Optional[Batch], note_of: Path) -> None:
     note(f"cancelled {running.id}")
 
 
-def _gather(running: Batch) -> list[Result]:
+@contextmanager
+def _interruptible(note_of: Path) -> Iterator[Callable[[], None]]:
+    """Ends the command on Ctrl-C, and tells how to go on; call what it yields now and then.
+
+    Python drops an exception that a signal raises within a destructor or a callback of the collector, so the
+    signal is remembered beside it.
+    """
+    came = threading.Event()
+
+    def interrupted(*_: object) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield check
+        check()
+    except KeyboardInterrupt:
+        if note_of.exists():
+            note("\nThe server goes on with it. The same command picks the results up; --cancel ends it.")
+        else:
+            note("\nInterrupted before the server had all of it; nothing was started.")
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _gather(running: Batch, check: Callable[[], None]) -> list[Result]:
     """All results in the order of the items, with a bar meanwhile."""
     results = []
-    try:
-        total = running.state().total
-        with _bar() as seen:
-            for result in running:
-                results.append(result)
-                seen(len(results), total)
-    except KeyboardInterrupt:
-        note("\nThe server goes on with it. The same command picks the results up; --cancel ends it.")
-        raise typer.Exit(_INTERRUPTED) from None
+    total = running.state().total
+    with _bar() as seen:
+        for result in running:
+            check()
+            results.append(result)
+            seen(len(results), total)
     return sorted(results, key=lambda result: result.index or 0)
 
 
