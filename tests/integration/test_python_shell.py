@@ -298,6 +298,12 @@ def test_snapshot_and_init_objects_are_there_and_every_call_starts_from_them(she
         assert shell.score(x=1) == {"y": [13.0, 1, 2, False]}
 
 
+def test_what_loading_prints_is_in_no_calls_console(shell: ShellClient) -> None:
+    shell.load(code="print('called')", initCode="print('a longer line: loading')", outputs={})
+    for _ in range(2):
+        assert shell.call()["consoleOutput"] == "called\n"
+
+
 def test_functions_of_a_snapshot_see_the_objects_of_their_snapshot(shell: ShellClient) -> None:
     with ShellClient.session(shell.scratch) as session:
         session.execute("base = 40\nclass Model:\n    def predict(self, x):\n        return helper(x)\n"

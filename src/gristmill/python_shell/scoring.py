@@ -132,6 +132,7 @@ class Scoring:
             service.failed = str(Cancelled())
             return
         finally:
+            self._console.end()  # what loading printed belongs to no call
             service.directory.changes()
             service.directory.reset()
         loaded = [each for each, other in self._services.items() if other.loaded and each != handle]
