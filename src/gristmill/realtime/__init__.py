@@ -1,0 +1,1 @@
+"""Realtime services: models that the server scores natively, without an interpreter."""
