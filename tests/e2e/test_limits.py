@@ -15,7 +15,7 @@ from tests.servers import Server, start_server
 pytestmark = [pytest.mark.needs_r, pytest.mark.timeout(120)]
 
 FLAGS = [
-    *("--pool-initial", "1", "--pool-max", "2", "--execution-seconds", "3", "--load-seconds", "10"),
+    *("--pool-initial", "1", "--pool-max", "2", "--execution-seconds", "3", "--load-seconds", "5"),
     *(
         "--memory-mib",
         "700",

@@ -59,7 +59,8 @@ class Storm:
 
     @property
     def _over(self) -> bool:
-        return asyncio.get_running_loop().time() > self._until
+        """The time is up, and the service was published anew at least once however slow that was."""
+        return asyncio.get_running_loop().time() > self._until and self.changes[201] > 1
 
     async def call(self, number: int) -> None:
         """Call until the time is up; a call finds the service as it is before or after a change, or not."""

@@ -24,7 +24,7 @@ from tests.servers import Server
 
 pytestmark = pytest.mark.timeout(300)
 
-ROUNDS = 16
+ROUNDS = 10
 LONGEST = 0.5  #: seconds from the first write of a round to the kill
 PATCHED = 1_000_000
 
