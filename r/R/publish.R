@@ -21,7 +21,8 @@
 #' @param name Name of the service.
 #' @param code A function; or R code as text; or the path of a file that ends in `.R`. `NULL` for a realtime service.
 #' @param model An object; or the path of an `.RData` file, whose objects are loaded; or of an `.R` file, which is run to
-#'   make them. For a realtime service, a model that has been serialized for it.
+#'   make them. For a realtime service, a fitted model that [serializeModel()] knows, or what it returned, as raw bytes
+#'   or as the path of a file.
 #' @param snapshot Id of a snapshot ([createSnapshot()]), whose workspace and files the code finds. Objects of `model` are
 #'   added to it.
 #' @param inputs,outputs A list of types by name: `"numeric"`, `"integer"`, `"logical"`, `"character"`, `"vector"`,
@@ -33,7 +34,7 @@
 #'   one; else `"consume"`.
 #' @param destination A directory, into which an R file is written that calls the service without this package.
 #' @param descr A description.
-#' @param serviceType `"Script"`, or `"Realtime"` for a model that is scored without R.
+#' @param serviceType `"Script"`, or `"Realtime"` for a model that is scored without R: see [serializeModel()].
 #' @return An object that calls the service: see [service-object].
 #' @seealso [updateService()], [getService()], [serviceOption()]
 #' @examples

@@ -29,8 +29,8 @@
 #' @param model A fitted model.
 #' @param sample A data frame with rows of the model's inputs, as `predict()` takes them. Where it is not given, the data
 #'   that the model was fitted to are looked up.
-#' @param ... For `gbm`: `n.trees`, as of its `predict()`. For `glmnet`: `s`, the penalty; for `cv.glmnet` also
-#'   `"lambda.1se"` (the default) or `"lambda.min"`.
+#' @param ... For `gbm`: `n.trees`, as of its `predict()`.
+#' @param s For `glmnet`: the penalty; for `cv.glmnet` also `"lambda.1se"` (the default) or `"lambda.min"`.
 #' @return Raw bytes.
 #' @seealso [publishService()]
 #' @examples
@@ -38,29 +38,49 @@
 #' bytes <- serializeModel(cars_lm, sample = mtcars)
 #' rawToChar(bytes[1:4])
 #' @export
-serializeModel <- function(model, sample = NULL, ...) {
-  family <- exporter_of(model)
-  if (is.null(sample)) sample <- sample_of_model(model)
-  sample <- sample_frame(sample)
-  exported <- family$export(model, sample, ...)
-  rows <- sample_rows(sample, exported$columns)
-  expected <- exported$predict(rows)
-  container_bytes(description_json(exported, family$package, class(model)[1L], rows, expected), exported$payload)
+serializeModel <- function(model, sample = NULL, ..., s = NULL) {
+  serialized(model, sample, parent.frame(), c(list(...), if (!is.null(s)) list(s = s)))
 }
 
 #' @rdname serializeModel
 #' @export
 rxSerializeModel <- serializeModel
 
+# `caller` is where the data that the model was fitted to may be found.
+serialized <- function(model, sample = NULL, caller = globalenv(), options = list()) {
+  family <- exporter_of(model)
+  if (is.null(sample)) sample <- sample_of_model(model, family, caller)
+  sample <- sample_frame(sample)
+  check_options(options, family$export)
+  exported <- do.call(family$export, c(list(model, sample), options))
+  rows <- sample_rows(sample, exported$columns)
+  expected <- exported$predict(rows)
+  container_bytes(description_json(exported, family$package, class(model)[1L], rows, expected), exported$payload)
+}
+
+check_options <- function(options, export) {
+  known <- names(formals(export))[-(1:2)]
+  odd <- setdiff(if (length(options)) names(options) %||% "", known)
+  if (!length(odd)) return(invisible())
+  bad_input("serializeModel() does not know the argument '", odd[1L], "' for this model",
+            if (length(known)) paste0("; it takes ", toString(known)), ".")
+}
+
 # Class of model → the package that fits it, and what exports it.
 exporters <- function() {
+  glmnet <- list(package = "glmnet", export = export_glmnet)
   list(
     glm = list(package = "stats", export = export_glm),
     negbin = list(package = "MASS", export = export_glm),
     lm = list(package = "stats", export = export_lm),
     aov = list(package = "stats", export = export_lm),
     randomForest = list(package = "randomForest", export = export_random_forest),
-    randomForest.formula = list(package = "randomForest", export = export_random_forest)
+    randomForest.formula = list(package = "randomForest", export = export_random_forest),
+    rpart = list(package = "rpart", export = export_rpart), gbm = list(package = "gbm", export = export_gbm),
+    nnet.formula = list(package = "nnet", export = export_nnet), nnet = list(package = "nnet", export = refuse_nnet_matrix),
+    multinom = list(package = "nnet", export = export_multinom), lda = list(package = "MASS", export = export_lda),
+    ranger = list(package = "ranger", export = export_ranger), glmnet = glmnet, elnet = glmnet, lognet = glmnet,
+    multnet = glmnet, fishnet = glmnet, glmnetfit = glmnet, mrelnet = glmnet, coxnet = glmnet, cv.glmnet = glmnet
   )
 }
 

@@ -66,7 +66,9 @@ block_of <- function(variable, coding, scope) {
   name <- if (is.call(e) && is.name(e[[1L]])) as.character(e[[1L]]) else ""
   if (name == "poly") return(poly_block(e, scope))
   if (name == "scale") return(scale_block(e, scope))
-  if (grepl("^nmatrix", variable$class %||% "")) refuse_term(scope, "it is a matrix; give each of its columns a term")
+  if (grepl("^nmatrix", variable$class %||% "") && is.name(e)) {
+    refuse_term(scope, "it is a matrix; give each of its columns a term")
+  }
   value <- read_expression(e, scope)
   if (value$type == "logical") {
     table <- coding_table(c("FALSE", "TRUE"), coding, variable)
@@ -125,7 +127,7 @@ factor_block <- function(variable, coding, scope) {
 # poly() as it was fitted: by the recurrence of predict.poly(), or plain powers.
 poly_block <- function(e, scope) {
   given <- match.call(stats::poly, e)
-  if (any(!names(given)[-1L] %in% c("x", "degree", "coefs", "raw", "simple")) ) {
+  if (any(!names(given)[-1L] %in% c("x", "degree", "coefs", "raw", "simple"))) {
     given <- poly_arguments(e, scope)
   }
   x <- read_expression(given$x, scope)

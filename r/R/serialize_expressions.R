@@ -67,11 +67,12 @@ read_expression <- function(e, scope) {
   }
   if (is.character(e) && length(e) == 1L) return(typed(e, "text"))
   if (is.name(e)) return(read_name(as.character(e), scope))
+  if (is.call(e) && is.call(e[[1L]])) refuse_term(scope, paste0("the server does not know ", deparse_line(e[[1L]]), "()"))
   if (!is.call(e) || !is.name(e[[1L]])) refuse_term(scope, paste0("'", deparse_line(e), "' is not plain arithmetic"))
   read_call(as.character(e[[1L]]), as.list(e)[-1L], scope)
 }
 
-deparse_line <- function(e) paste(trimws(deparse(e, width.cutoff = 500L)), collapse = " ")
+deparse_line <- function(e) if (is.name(e)) as.character(e) else paste(trimws(deparse(e, width.cutoff = 500L)), collapse = " ")
 
 # A column; or a number that the formula finds in its environment, as it is now.
 read_name <- function(name, scope) {

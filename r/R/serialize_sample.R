@@ -10,24 +10,31 @@ sample_frame <- function(sample) {
   as.data.frame(sample)
 }
 
-# The data that the model was fitted to: the model frame if it holds the variables themselves; else what the call names.
-sample_of_model <- function(model) {
-  terms <- tryCatch(stats::delete.response(stats::terms(model)), error = function(condition) NULL)
-  wanted <- all.vars(terms)
+# The data that the model was fitted to: the model frame if it holds the variables themselves; else what the call names,
+# as the formula or whoever called sees it.
+sample_of_model <- function(model, family, caller) {
+  terms <- model$terms %||% model$Terms
+  wanted <- if (!is.null(terms)) all.vars(stats::delete.response(terms))
   frame <- if (inherits(model$model, "data.frame")) model$model
   if (!is.null(frame) && length(wanted) && all(wanted %in% names(frame))) return(frame)
-  data <- model_call_value(model, "data", terms)
-  if (is.data.frame(data)) return(data)
-  x <- model_call_value(model, "x", terms)
-  if (is.matrix(x) || is.data.frame(x)) return(x)
+  given <- call_of_model(model, family)
+  for (argument in c("data", "x")) {
+    for (place in list(environment(terms), caller)) {
+      value <- tryCatch(eval(given[[argument]], place), error = function(condition) NULL)
+      if ((is.data.frame(value) || is.matrix(value)) && all(wanted %in% colnames(value))) return(value)
+    }
+  }
   bad_input("the data that the model was fitted to are not there any more: pass some rows of its inputs as `sample`.")
 }
 
-model_call_value <- function(model, argument, terms) {
-  expression <- as.list(model$call)[[argument]]
-  if (is.null(expression)) return(NULL)
-  place <- if (is.null(terms)) globalenv() else environment(terms) %||% globalenv()
-  tryCatch(eval(expression, place), error = function(condition) NULL)
+# Arguments of the call that fitted a model, with their names.
+call_of_model <- function(model, family) {
+  call <- model$call %||% model$glmnet.fit$call
+  if (is.name(call[[1L]])) {
+    fit <- get0(as.character(call[[1L]]), asNamespace(family$package), mode = "function")
+    if (!is.null(fit)) call <- tryCatch(match.call(fit, call), error = function(condition) call)
+  }
+  as.list(call)
 }
 
 # At most 100 rows, with the columns and the levels that the service has; some of them with a value missing, where the
@@ -68,11 +75,13 @@ with_missing <- function(rows, columns) {
 # Scores as columns of an answer.
 score_cells <- function(scores) list(Score = as.double(scores))
 
-class_cells <- function(probabilities, classes, labels = NULL) {
+# A label is the class that ranks first; `ranks` are the probabilities unless they are given.
+class_cells <- function(probabilities, classes, ranks = probabilities, labels = NULL) {
   probabilities <- matrix(as.double(probabilities), ncol = length(classes))
-  if (is.null(labels)) labels <- classes[apply(probabilities, 1L, function(row) c(which.max(row), NA)[1L])]
-  cells <- stats::setNames(
-    lapply(seq_along(classes), function(k) probabilities[, k]), paste0("Probability.", classes)
-  )
-  c(list(PredictedLabel = as.character(labels)), cells)
+  if (is.null(labels)) {
+    ranks <- matrix(as.double(ranks), ncol = length(classes))
+    labels <- classes[apply(ranks, 1L, function(row) if (anyNA(row)) NA_integer_ else which.max(row))]
+  }
+  cells <- lapply(seq_along(classes), function(k) probabilities[, k])
+  c(list(PredictedLabel = as.character(labels)), stats::setNames(cells, paste0("Probability.", classes)))
 }

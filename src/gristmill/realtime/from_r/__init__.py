@@ -10,15 +10,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gristmill.realtime.from_r.answers import Converted, Target, target_of
+from gristmill.realtime.from_r.discriminant import convert_discriminant
 from gristmill.realtime.from_r.forest import convert_trees
 from gristmill.realtime.from_r.linear import convert_linear
-from gristmill.realtime.from_r.payload import Linear, TreeModel, decode
+from gristmill.realtime.from_r.network import convert_network
+from gristmill.realtime.from_r.partition import convert_partition
+from gristmill.realtime.from_r.payload import Discriminant, Linear, Network, Partition, TreeModel, decode
 
 __all__ = ["Converted", "convert"]
 
 _CONVERTERS: dict[type, Callable[[Any, Target], Converted]] = {
     Linear: convert_linear,
     TreeModel: convert_trees,
+    Partition: convert_partition,
+    Network: convert_network,
+    Discriminant: convert_discriminant,
 }
 
 
