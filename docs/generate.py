@@ -23,8 +23,10 @@ from gristmill.app.users import user_app
 from gristmill.identity import Permission
 from gristmill.web.endpoints import Endpoint
 from gristmill.web.routes import TABLES
+from gristmill.web.v2_document import INFER_PATHS
 
 REFERENCE = Path(__file__).parent / "reference"
+INFERRING = [("POST", path, Permission.SERVICES_CONSUME, summary) for path, _, summary in INFER_PATHS]
 SCORING = ("POST", "/api/{name}/{version}", Permission.SERVICES_CONSUME, "Call a service")
 
 
@@ -95,6 +97,7 @@ def operations() -> str:
     for endpoint in (endpoint for table in TABLES for endpoint in table):
         groups.setdefault(endpoint.tag, []).append(as_tuple(endpoint))
     groups["Services"].append(SCORING)
+    groups["Open Inference Protocol"].extend(INFERRING)
     return "\n\n".join(operation_table(group, rows) for group, rows in groups.items())
 
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
         delete,
         list_services,
         publish,
+        publish_realtime,
         redeploy,
+        redeploy_realtime,
         service,
         session,
     )
+    from gristmill.serializing import serialize_model
 
 __version__ = "0.1.0"
 
@@ -33,7 +36,10 @@ __all__ = [
     "delete",
     "list_services",
     "publish",
+    "publish_realtime",
     "redeploy",
+    "redeploy_realtime",
+    "serialize_model",
     "service",
     "session",
 ]
@@ -47,7 +53,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module("gristmill.client"), name)
+    home = "gristmill.serializing" if name == "serialize_model" else "gristmill.client"
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from gristmill.client.api import LATEST
 from gristmill.client.connecting import connect
-from gristmill.client.connection import path_of
 from gristmill.client.decoding import decode
 from gristmill.client.description import Description
 from gristmill.client.driving import run
@@ -28,7 +27,6 @@ from gristmill.client.errors import InvalidInput, NotSupported
 from gristmill.client.fluent import RealtimeDefinition, ServiceDefinition
 from gristmill.client.services import AsyncService, Described, with_alias
 from gristmill.client.types import told
-from gristmill.client.wire import Request
 from gristmill.compat_batch import Batch, records_of
 from gristmill.schema import Parameter, ParameterType
 
@@ -103,29 +101,15 @@ class MLServer:
 
     def deploy_realtime(self, name: str, **opts: Any) -> Service:
         """Publish a realtime service: `serialized_model`, `version`, `description`, `alias`."""
-        return self._send_model("POST", name, opts.pop("version", None), opts)
+        version = opts.pop("version", None)
+        return Service(self._client.publish_realtime(name, version=version, **_model_of(name, opts))._inner)
 
     def redeploy_realtime(self, name: str, *, force: bool = False, **opts: Any) -> Service:
         """Change a realtime service; its `version` has to be named."""
         if not opts.get("version"):
             raise InvalidInput(f"{name}: say which version to redeploy")
-        return self._send_model("PATCH", name, opts.pop("version"), opts)
-
-    def _send_model(self, method: str, name: str, version: str | None, opts: dict[str, Any]) -> Service:
-        model = opts.get("serialized_model")
-        if not isinstance(model, bytes) or model[:4] != b"blob":
-            raise InvalidInput(
-                f"{name}: expected a serialized model (bytes that begin with b'blob'), got {told(model)}"
-            )
-        texts = {"description": opts.get("description"), "operationId": opts.get("alias")}
-        form = {
-            "model": (f"{name}.model", model, "application/octet-stream"),
-            **{key: (None, text) for key, text in texts.items() if text},
-        }
-        path = path_of("realtime-services", name, *([version] if version else []))
-        connection = self._client._inner._connection
-        run(connection.send(Request(method, path, form=form), service=name))
-        return self.get_service(name, version=version)
+        version = opts.pop("version")
+        return Service(self._client.redeploy_realtime(name, version=version, **_model_of(name, opts))._inner)
 
 
 class DeployClient(MLServer):
@@ -255,6 +239,16 @@ def _renamed(name: str, opts: dict[str, Any], *, new: bool) -> dict[str, Any]:
         made.setdefault("outputs", {})
     # A text ran as it was, whatever it found; a function's source is looked through.
     return {**made, "check": not isinstance(code, str)}
+
+
+def _model_of(name: str, opts: dict[str, Any]) -> dict[str, Any]:
+    """Options of a realtime service as `publish_realtime` takes them."""
+    model = opts.get("serialized_model")
+    if not isinstance(model, bytes) or model[:4] != b"blob":
+        raise InvalidInput(
+            f"{name}: expected a serialized model (bytes that begin with b'blob'), got {told(model)}"
+        )
+    return {"model": model, "description": opts.get("description"), "alias": opts.get("alias")}
 
 
 def _cast(service: str, name: str, type_: ParameterType | None, value: Any) -> Any:

@@ -1,22 +1,36 @@
-"""Where a scoring call goes: to the pool of its language, with what the limits say about its end."""
+"""Where a scoring call goes: to the pool of its language, or to native scoring of a realtime service."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Protocol
 
 import msgspec
 
 from gristmill.calls import Answer, Request, StageTimes, failure_body
 from gristmill.dedicated import DedicatedPools
-from gristmill.errors import LimitExceeded, RuntimeUnavailable
+from gristmill.errors import InvalidInput, LimitExceeded, RuntimeUnavailable
 from gristmill.frames import Kind
 from gristmill.launching import Limits, ShellLauncher
 from gristmill.pool import Pool, PoolSettings
 from gristmill.services import Runtime, ServiceVersion
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "NativeScoring"]
+
+
+class NativeScoring(Protocol):
+    """What scores realtime services."""
+
+    async def score(self, service: ServiceVersion, body: bytes) -> Answer:
+        """Score the caller's JSON. Raises InvalidInput, Overloaded; RuntimeUnavailable without a model."""
+
+    def forget(self, service: ServiceVersion) -> None:
+        """A version was changed or deleted."""
+
+    def describe(self) -> dict[str, int]:
+        """Counts, the number of loaded `models` among them."""
 
 
 class Dispatcher:
@@ -29,7 +43,9 @@ class Dispatcher:
         settings: PoolSettings,
         limits: Limits,
         open_content: Callable[[str], int],
+        realtime: NativeScoring | None = None,
     ) -> None:
+        self._realtime = realtime
         self._limits = limits
         self._loop = asyncio.get_running_loop()
 
@@ -61,6 +77,8 @@ class Dispatcher:
         Raises InvalidInput, Overloaded, TimedOut or ShellDied; what user code did wrong, limits of memory and
         output included, is an answer with `ok` False.
         """
+        if service.runtime is Runtime.REALTIME:
+            return await self._native.score(service, body)
         try:
             return await self.submit(service, body)
         except LimitExceeded as error:
@@ -73,6 +91,8 @@ class Dispatcher:
 
         Requests with a `lane` let all others go first, and their lanes take turns. `meta` is for the shell.
         """
+        if service.runtime is Runtime.REALTIME:
+            return self._loop.create_task(self._native.score(service, body))
         request = Request(
             kind=Kind.CALL,
             body=body,
@@ -88,6 +108,8 @@ class Dispatcher:
 
     async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
         """Raise InvalidInput, naming the line, unless both parse; RuntimeUnavailable without the language."""
+        if runtime is Runtime.REALTIME:
+            raise InvalidInput("a realtime service has a model and no code: publish it at /realtime-services")
         request = Request(
             kind=Kind.OPERATION,
             meta=b'{"op":"check","fd":false}',
@@ -97,6 +119,12 @@ class Dispatcher:
         )
         self.pool(runtime).submit(request)
         await request.future
+
+    @property
+    def _native(self) -> NativeScoring:
+        if self._realtime is None:
+            raise RuntimeUnavailable("this server scores no realtime services")
+        return self._realtime
 
     def pool(self, runtime: Runtime) -> Pool:
         """The generic pool of a language. Raises RuntimeUnavailable."""
@@ -113,6 +141,8 @@ class Dispatcher:
 
     def forget(self, service: ServiceVersion) -> None:
         """A version was changed or deleted: shells drop it."""
+        if service.runtime is Runtime.REALTIME and self._realtime is not None:
+            self._realtime.forget(service)
         pool = self._pools.get(service.runtime)
         if pool is not None:
             pool.forget(service)
@@ -120,6 +150,11 @@ class Dispatcher:
     def describe(self) -> dict[str, dict[str, object]]:
         """Each generic pool's counts, by language."""
         return {str(runtime): pool.describe() for runtime, pool in self._pools.items()}
+
+    def describe_realtime(self) -> dict[str, int]:
+        """Counts of native scoring, once a model is loaded."""
+        found = self._realtime.describe() if self._realtime is not None else {}
+        return found if found.get("models") else {}
 
     def arrange(self, services: Iterable[ServiceVersion]) -> None:
         """Give pools of their own to those of `services`, all that there are, which ask for one."""

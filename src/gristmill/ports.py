@@ -95,7 +95,7 @@ class ServiceStore(Protocol):
         """Store a new version; the revision after it.
 
         Raises Conflict if its name and version exist, and NotFound if its content is set and neither a
-        snapshot nor a service refers to it (any more).
+        snapshot nor a service refers to it (any more), but for a realtime service, whose model is new.
         """
 
     async def replace(self, old: ServiceVersion, new: ServiceVersion) -> int | None:

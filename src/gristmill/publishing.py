@@ -76,7 +76,8 @@ def with_changes(old: ServiceVersion, changes: Mapping[str, Any]) -> ServiceVers
     given = {name: value for name, value in changes.items() if value is not None}
     if given.get("snapshot_id") == "":
         del given["snapshot_id"]
-    for name in given.keys() - _CHANGEABLE:
+    changeable = _CHANGEABLE | ({"content"} if old.runtime is Runtime.REALTIME else frozenset())
+    for name in given.keys() - changeable:
         raise InvalidInput(f"{name!r} of a service cannot be changed")
     if given.get("runtime", old.runtime) != old.runtime:
         raise InvalidInput(

@@ -12,7 +12,7 @@ from gristmill.errors import Forbidden, InvalidInput, NotFound
 from gristmill.identity import Permission, Principal, may_write
 from gristmill.ports import ServiceStore, SnapshotStore
 from gristmill.publishing import Limits, check_service, with_changes
-from gristmill.services import PoolSize, ServiceVersion
+from gristmill.services import PoolSize, Runtime, ServiceVersion
 
 __all__ = ["Registry"]
 
@@ -60,12 +60,15 @@ class Registry:
     async def publish(self, draft: ServiceVersion, snapshot: str | None, by: Principal) -> ServiceVersion:
         """Store `draft` as a new version that `by` owns, with the content of his snapshot; durable on return.
 
+        A realtime service has its content already: a vetted model that was just put into the blob store.
+
         Raises Forbidden, InvalidInput, TooLarge, NotFound for a snapshot that is not his, and Conflict.
         """
         by.require(Permission.SERVICES_PUBLISH)
         operation_id = draft.operation_id or None
         service = replace(draft, owner=by.name, created=datetime.now(UTC), operation_id=operation_id)
-        service = await self._with_content(service, snapshot, by)
+        if service.runtime is not Runtime.REALTIME:
+            service = await self._with_content(service, snapshot, by)
         check_service(service, self._limits)
         service = service.sealed()
         async with self._lock:
@@ -104,6 +107,8 @@ class Registry:
         """Give the version shells of its own, or take them away; Forbidden, NotFound."""
 
         async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+            if old.runtime is Runtime.REALTIME:
+                raise InvalidInput(f"{name} {version} is a realtime service: it needs no shells, and no pool")
             new = replace(old, pool=size)
             return await self._store.replace(old, new), new
 

@@ -19,7 +19,7 @@ from gristmill.errors import Conflict, NotFound, TooLarge
 from gristmill.identity import Role
 from gristmill.jobs import Batch, BatchState, Claim, ItemResult
 from gristmill.ports import Blob, Snapshot, TokenFamily, User
-from gristmill.services import ServiceVersion
+from gristmill.services import Runtime, ServiceVersion
 
 __all__ = [
     "MemoryBatches",
@@ -97,7 +97,8 @@ class MemoryServices:
     def _write(self, service: ServiceVersion) -> int:
         held = {row.content for row in self._snapshots.rows.values()}
         held.update(row.content for row in self.rows.values() if row.content is not None)
-        if service.content is not None and service.content not in held:
+        known = service.content is None or service.runtime is Runtime.REALTIME or service.content in held
+        if not known:
             raise NotFound("the snapshot was deleted while the service was being published")
         self.rows[service.name, service.version] = service
         self._revision += 1

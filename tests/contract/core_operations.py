@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.realtime_models import model_file
+
 PAIR = ("token_type", "access_token", "expires_on", "refresh_token")
 WEB_SERVICE = (
     "name",
@@ -30,6 +32,7 @@ SNAPSHOT = ("id", "name", "owner", "creationTime", "contentSize")
 EXECUTION = ("success", "errorMessage", "outputParameters", "consoleOutput", "changedFiles")
 CODE = {"code": "x <- 1"}
 FORM = {"file": ("x.csv", b"a\n1\n")}
+MODEL = {"model": ("model.blob", model_file())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,8 @@ def _later(id: str, method: str, path: str, success: int = 200) -> Operation:
 _RENEW = {"refreshToken": "refresh-1"}
 _LOGIN = {"username": "admin", "password": "right"}
 _VERSION = "/services/{name}/{version}"
-_REALTIME = "/realtime-services/{name}"
+_REALTIME, _RT_VERSION = "/realtime-services/{name}", "/realtime-services/{name}/{version}"
+_RT, _NEW_RT = "/realtime-services/bos-rt/1.0.0", "/realtime-services/new"
 _POOL, _S_POOL = _VERSION + "/pool", "/services/bos-rf/1.0.0/pool"
 _S1 = "/sessions/s1"
 _ID = "/sessions/{id}"
@@ -90,13 +94,19 @@ OPERATIONS = (
         kind=list,
         fields=WEB_SERVICE,
     ),
-    _later("publishRealtimeWebServiceByName", "POST", _REALTIME, 201),
+    _op("publishRealtimeWebServiceByName", "POST", _REALTIME, _NEW_RT, 201, files=MODEL),
     _op("publishWebServiceVersion", "POST", _VERSION, "/services/new/1", 201, json=CODE),
     _op("patchWebServiceVersion", "PATCH", _VERSION, "/services/bos-rf/1.0.0", json={"description": "new"}),
     _op("getWebServiceVersion", "GET", _VERSION, "/services/bos-rf/1.0.0", kind=list, fields=WEB_SERVICE),
     _op("deleteWebServiceVersion", "DELETE", _VERSION, "/services/bos-rf/1.0.0"),
-    _later("publishRealtimeWebServiceByNameVersion", "POST", _REALTIME + "/{version}", 201),
-    _later("patchRealtimeWebServiceByNameVersion", "PATCH", _REALTIME + "/{version}"),
+    _op("publishRealtimeWebServiceByNameVersion", "POST", _RT_VERSION, _NEW_RT + "/1", 201, files=MODEL),
+    _op(
+        "patchRealtimeWebServiceByNameVersion",
+        "PATCH",
+        _RT_VERSION,
+        _RT,
+        files={"description": (None, "new")},
+    ),
     _op("createOrUpdateServicePool", "POST", _POOL, _S_POOL, json={"InitialPoolSize": 1, "MaxPoolSize": 2}),
     _op("deleteServicePool", "DELETE", _POOL, _S_POOL),
     _op("getServicePoolStatus", "GET", _POOL, _S_POOL, kind=list, fields=("ComputeNodeEndpoint", "Status")),

@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.publishing import publish
 from tests.pythons import environment, find_python, run
+from tests.realtime_models import model_file
 from tests.servers import Server
 
 # Making the environment takes a minute or two. A story that hangs is ended by its runner after 50 seconds.
@@ -79,7 +80,9 @@ def install(python: Path) -> None:
 def old_python(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldPython]:
     pins = REQUIREMENTS.read_text("utf-8")
     with environment(find_python("3.7"), "microsoft-client", pins, install) as python:
-        process = OldPython(python, server, tmp_path_factory.mktemp("microsoft-client"))
+        folder = tmp_path_factory.mktemp("microsoft-client")
+        (folder / "model.blob").write_bytes(model_file())
+        process = OldPython(python, server, folder)
         yield process
         process.close()
 

@@ -18,6 +18,7 @@ from tests.e2e.accounts import add_user
 from tests.e2e.protocol import accepted, refused
 from tests.e2e.publishing import publish
 from tests.e2e.surroundings import without_r
+from tests.realtime_models import model_file
 from tests.servers import ADMIN_PASSWORD, Server, start_server
 
 pytestmark = pytest.mark.timeout(180)
@@ -111,6 +112,8 @@ def dead_session(client: httpx.Client) -> str:
 def of_ann(server: Server, clients: dict[str, httpx.Client]) -> World:
     ann = clients["ann"]
     publish(ann, "bos-rf", "y = 1", version="1.0.0", outputs={"y": "numeric"})
+    files = {"model": ("model.blob", model_file())}
+    accepted(ann.post("/realtime-services/bos-rt/1.0.0", files=files), "text", 201)
     session = new_session(ann)
     assert execute(ann, session, "x = 1; open('a.txt', 'w').write('file')")["success"]
     answer = ann.post(f"/sessions/{session}/snapshot", json={"name": "first"})
@@ -127,7 +130,18 @@ def of_ann(server: Server, clients: dict[str, httpx.Client]) -> World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    flags = ("--pool-initial", "1", "--body-mib", "1", "--upload-mib", "1", "--user-sessions", "20")
+    flags = (
+        "--pool-initial",
+        "1",
+        "--body-mib",
+        "1",
+        "--upload-mib",
+        "1",
+        "--user-sessions",
+        "20",
+        "--model-mib",
+        "1",
+    )
     folder = tmp_path_factory.mktemp("operations")
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(stopping(start_server(folder, *flags, environment=without_r(folder))))
@@ -143,6 +157,8 @@ def prepared(world: World, operation: Operation) -> tuple[World, Operation]:
     ann, unique = world.clients["ann"], f"new-{time.monotonic_ns()}"
     if operation.id in PUBLIC:
         return world, with_tokens(world.clients["nobody"], operation)
+    if operation.id.startswith("publishRealtime"):
+        return world, replace(operation, call=operation.call.replace("/new", f"/{unique}"))
     if operation.id.startswith("publish"):
         body = {"code": "y = 1", "runtimeType": "Python"}
         return world, replace(operation, call=operation.call.replace("/new", f"/{unique}"), json=body)
@@ -168,7 +184,7 @@ def with_tokens(nobody: httpx.Client, operation: Operation) -> Operation:
 
 def test_the_table_has_every_operation() -> None:
     assert set(SHAPES) <= set(BY_ID)
-    assert len(NOW) >= 33
+    assert len(NOW) >= 39
 
 
 @pytest.mark.parametrize("operation", NOW, ids=lambda o: o.id)
@@ -207,7 +223,9 @@ def test_each_operation_that_is_not_reading_is_403_for_a_reader(world: World, op
     assert "reader" in message
 
 
-@pytest.mark.parametrize("id", ["patchWebServiceVersion", "deleteWebServiceVersion"])
+@pytest.mark.parametrize(
+    "id", ["patchWebServiceVersion", "deleteWebServiceVersion", "patchRealtimeWebServiceByNameVersion"]
+)
 def test_anothers_service_is_403_for_a_contributor(world: World, id: str) -> None:
     assert "ann" in refused(world.send(BY_ID[id], "bob"), 403)
 
@@ -255,6 +273,15 @@ MALFORMED: list[tuple[str, dict[str, Any]]] = [
     ("publishWebServiceVersion", {"json": {"code": "y = 1", "snapshotId": 7}}),
     ("patchWebServiceVersion", {"json": {"description": 1}}),
     ("patchWebServiceVersion", {"json": "text"}),
+    ("publishWebService", {"json": {"code": "y = 1", "runtimeType": "Realtime"}}),
+    ("publishRealtimeWebServiceByName", {"files": None}),
+    ("publishRealtimeWebServiceByName", {"files": {"model": (None, "blob")}}),
+    ("publishRealtimeWebServiceByName", {"files": {"model": ("m", b"")}}),
+    ("publishRealtimeWebServiceByNameVersion", {"files": {"model": ("m", b"a pickle")}}),
+    ("publishRealtimeWebServiceByNameVersion", {"call": "/realtime-services/a%20b/1"}),
+    ("patchRealtimeWebServiceByNameVersion", {"files": {"model": ("m", b"blob?")}}),
+    ("patchRealtimeWebServiceByNameVersion", {"call": "/realtime-services/bos-rf/1.0.0"}),
+    ("createOrUpdateServicePool", {"call": "/services/bos-rt/1.0.0/pool"}),
     ("createSession", {"json": {"runtimeType": "Julia"}}),
     ("createSession", {"json": {"name": 1}}),
     ("createSession", {"json": []}),
@@ -282,6 +309,7 @@ def test_malformed_requests_are_400(world: World, id: str, change: dict[str, Any
         ("getWebServiceVersion", {"call": "/services/bos-rf/9"}),
         ("patchWebServiceVersion", {"call": "/services/bos-rf/9"}),
         ("deleteWebServiceVersion", {"call": "/services/bos-rf/9"}),
+        ("patchRealtimeWebServiceByNameVersion", {"call": "/realtime-services/bos-rt/9"}),
         ("GetWebServiceSwagger", {"call": "/api/bos-rf/9/swagger.json"}),
         ("createSession", {"json": {"runtimeType": "Python", "snapshotId": "none"}}),
         ("publishWebService", {"json": {"code": "1", "runtimeType": "Python", "snapshotId": "none"}}),
@@ -317,6 +345,7 @@ def test_anothers_snapshot_cannot_be_loaded_nor_published(world: World) -> None:
         ("setWorkspaceObject", {"content": b"x" * 1_100_000}),
         ("uploadSessionFile", {"files": {"file": ("big", b"x" * 1_200_000)}}),
         ("CreateSnapshot", {"json": {"name": "x" * 1_100_000}}),
+        ("publishRealtimeWebServiceByName", {"files": {"model": ("m", b"blob" * 400_000)}}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -40,7 +40,7 @@ class Health:
         backends = {
             "statusCode": _worst(pools),
             "details": {"isolation": self._isolation.summary, "warnings": self._warnings},
-            "components": {**pools, **dedicated},
+            "components": {**pools, **dedicated, **self._realtime_status()},
         }
         components = {"backends": backends, "database": await self._database_status()}
         details = {
@@ -50,6 +50,11 @@ class Health:
             "runtimes": sorted(pools),
         }
         return {"statusCode": _worst(components), "details": details, "components": components}
+
+    def _realtime_status(self) -> dict[str, Any]:
+        """Nothing as long as no model is loaded."""
+        counts = self._dispatcher.describe_realtime()
+        return {"Realtime": {"statusCode": "pass", "details": counts, "components": {}}} if counts else {}
 
     async def _database_status(self) -> dict[str, Any]:
         try:

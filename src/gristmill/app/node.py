@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gristmill.app.settings import Settings
 from gristmill.blobs import DirectoryBlobs
@@ -18,6 +18,7 @@ from gristmill.dispatcher import Dispatcher
 from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
 from gristmill.launch.local import LocalLauncher
+from gristmill.realtime.models import Realtime
 from gristmill.services import Runtime
 from gristmill.sessions import Sessions, Snapshots
 from gristmill.web.context import Context, Phase
@@ -25,9 +26,6 @@ from gristmill.web.context import Context, Phase
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from gristmill.app.health import Health
-    from gristmill.app.state import State
-    from gristmill.batches import Batches
     from gristmill.registry import Registry
 
 __all__ = ["Node", "open_node"]
@@ -44,47 +42,57 @@ class Node:
     warnings: list[str]
 
 
+class _Scoring(NamedTuple):
+    """What scores, with or without shells."""
+
+    launcher: LocalLauncher
+    dispatcher: Dispatcher
+    realtime: Realtime
+    isolation: Isolation
+    warnings: list[str]
+
+
 @contextlib.asynccontextmanager
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Build and start a node; on leaving, its shells have ended and its database is closed."""
     async with contextlib.AsyncExitStack() as stack:
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
-        isolation, warnings = await asyncio.to_thread(
-            detect,
-            settings.python or sys.executable,
-            data=data,
-            network=settings.shell_network,
-            bubblewrap=settings.bubblewrap,
-        )
         blobs = DirectoryBlobs(data / "blobs")
-        launcher = _launcher(settings, data, isolation)
-        if Runtime.R not in launcher.runtimes:
-            warnings.append("there is no R on this machine: only Python services can be published")
-        dispatcher = Dispatcher(
-            launcher,
-            settings=settings.pool,
-            limits=settings.shells,
-            open_content=_content_opener(blobs, isolation),
-        )
-        stack.push_async_callback(dispatcher.close)
-        dispatcher.start()
+        scoring = await _start_scoring(settings, data, blobs, stack)
+        dispatcher, realtime = scoring.dispatcher, scoring.realtime
         # The shells start in processes of their own, while this one imports the rest.
         from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
         from gristmill.app.batch_work import open_batches
         from gristmill.app.health import Health
         from gristmill.app.state import open_state, start_upkeep
+        from gristmill.realtime.publishing import Publisher
         from gristmill.web.app import create_app
 
         state = await open_state(settings, data, blobs, stack)
-        _follow(state.registry, dispatcher)
+        _follow(state.registry, dispatcher, realtime)
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
-        sessions = _sessions(settings, data, launcher, snapshots, dispatcher)
+        sessions = _sessions(settings, data, scoring.launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
         start_upkeep(state, stack)
         batches = await open_batches(settings.batches, data, _staging(data), state, dispatcher, stack)
-        health = Health(state.database, dispatcher, sessions, isolation, warnings)
-        context = _context(settings, state, dispatcher, sessions, snapshots, batches, health)
+        health = Health(state.database, dispatcher, sessions, scoring.isolation, scoring.warnings)
+        context = Context(
+            accounts=state.accounts,
+            registry=state.registry,
+            dispatcher=dispatcher,
+            sessions=sessions,
+            snapshots=snapshots,
+            batches=batches,
+            realtime=realtime,
+            publisher=Publisher(blobs, limit=settings.realtime.model_bytes),
+            status=health.report,
+            phase=Phase(),
+            limits=settings.web,
+            node_address=f"http://{settings.host}:{settings.port}",
+            cors_origins=settings.cors_origins,
+            log_scoring=settings.log_scoring,
+        )
         app = create_app(context)
         await dispatcher.wait_ready()
         yield Node(
@@ -92,15 +100,44 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             phase=context.phase,
             generated_password=state.generated_password,
             runtimes={name: str(pool["language"]) for name, pool in dispatcher.describe().items()},
-            warnings=warnings,
+            warnings=scoring.warnings,
         )
 
 
-def _follow(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Keep what shells hold in step with what is published."""
+async def _start_scoring(
+    settings: Settings, data: Path, blobs: DirectoryBlobs, stack: contextlib.AsyncExitStack
+) -> _Scoring:
+    """Shells that start, and native scoring."""
+    isolation, warnings = await asyncio.to_thread(
+        detect,
+        settings.python or sys.executable,
+        data=data,
+        network=settings.shell_network,
+        bubblewrap=settings.bubblewrap,
+    )
+    launcher = _launcher(settings, data, isolation)
+    if Runtime.R not in launcher.runtimes:
+        warnings.append("there is no R on this machine: only Python services can be published")
+    realtime = Realtime(blobs.open_now, settings.realtime)
+    stack.push_async_callback(realtime.close)
+    dispatcher = Dispatcher(
+        launcher,
+        settings=settings.pool,
+        limits=settings.shells,
+        open_content=_content_opener(blobs, isolation),
+        realtime=realtime,
+    )
+    stack.push_async_callback(dispatcher.close)
+    dispatcher.start()
+    return _Scoring(launcher, dispatcher, realtime, isolation, warnings)
+
+
+def _follow(registry: Registry, dispatcher: Dispatcher, realtime: Realtime) -> None:
+    """Keep what shells and native scoring hold in step with what is published."""
     registry.subscribe(dispatcher.forget)
     registry.subscribe(lambda _: dispatcher.arrange(registry.versions()))
     dispatcher.arrange(registry.versions())
+    realtime.warm(registry.versions())
 
 
 def _sessions(
@@ -120,31 +157,6 @@ def _sessions(
     )
     sessions.start()
     return sessions
-
-
-def _context(
-    settings: Settings,
-    state: State,
-    dispatcher: Dispatcher,
-    sessions: Sessions,
-    snapshots: Snapshots,
-    batches: Batches,
-    health: Health,
-) -> Context:
-    return Context(
-        accounts=state.accounts,
-        registry=state.registry,
-        dispatcher=dispatcher,
-        sessions=sessions,
-        snapshots=snapshots,
-        batches=batches,
-        status=health.report,
-        phase=Phase(),
-        limits=settings.web,
-        node_address=f"http://{settings.host}:{settings.port}",
-        cors_origins=settings.cors_origins,
-        log_scoring=settings.log_scoring,
-    )
 
 
 def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLauncher:

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from gristmill.app.node import Node
     from gristmill.app.settings import Settings
+    from gristmill.realtime.models import RealtimeSettings
 
 __all__ = ["serve"]
 
@@ -26,7 +27,7 @@ def _option(names: str, text: str, panel: str, **more: Any) -> Any:
 
 
 _SERVER, _POOL, _LIMITS, _SESSIONS = "Server", "Shells", "Limits of one shell", "Sessions"
-_BATCHES = "Batches"
+_BATCHES, _REALTIME = "Batches", "Realtime services"
 
 
 def serve(  # noqa: PLR0917 - the command's flags, all of them by name
@@ -118,6 +119,15 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     batch_keep_hours: Annotated[
         float, _option("--batch-keep-hours", "An ended batch is deleted after this.", _BATCHES, min=0)
     ] = 168,
+    realtime_memory_mib: Annotated[
+        int, _option("--realtime-memory-mib", "Loaded models; more are dropped, MiB.", _REALTIME, min=16)
+    ] = 2048,
+    model_mib: Annotated[
+        int, _option("--model-mib", "Largest file of a realtime model, MiB.", _REALTIME, min=1)
+    ] = 512,
+    realtime_threads: Annotated[
+        int | None, _option("--realtime-threads", "Runs at a time; default: processors.", _REALTIME, min=1)
+    ] = None,
     admin_password: Annotated[
         str | None, typer.Option(envvar="GRISTMILL_ADMIN_PASSWORD", hidden=True, show_default=False)
     ] = None,
@@ -184,6 +194,7 @@ def _settings(given: dict[str, Any]) -> Settings:
             item_bytes=given["body_mib"] * _MIB,
             keep_seconds=given["batch_keep_hours"] * 3600,
         ),
+        realtime=_realtime(given),
         web=WebLimits(body_bytes=given["body_mib"] * _MIB, upload_bytes=given["upload_mib"] * _MIB),
         python=given["python"],
         r_program=given["r"],
@@ -194,6 +205,16 @@ def _settings(given: dict[str, Any]) -> Settings:
         log_scoring=given["log_scoring"],
         log_json=given["log_json"],
         drain_seconds=given["drain_seconds"],
+    )
+
+
+def _realtime(given: dict[str, Any]) -> RealtimeSettings:
+    from gristmill.realtime.models import RealtimeSettings
+
+    return RealtimeSettings(
+        memory=given["realtime_memory_mib"] * _MIB,
+        model_bytes=given["model_mib"] * _MIB,
+        threads=given["realtime_threads"] or 0,
     )
 
 

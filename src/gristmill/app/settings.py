@@ -9,6 +9,7 @@ from pathlib import Path
 from gristmill.batches import BatchSettings
 from gristmill.launching import Limits as ShellLimits
 from gristmill.pool import PoolSettings
+from gristmill.realtime.models import RealtimeSettings
 from gristmill.sessions import SessionSettings
 from gristmill.web.context import Limits as WebLimits
 
@@ -34,6 +35,7 @@ class Settings:
     shells: ShellLimits = field(default_factory=ShellLimits)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
+    realtime: RealtimeSettings = field(default_factory=RealtimeSettings)
     web: WebLimits = field(default_factory=WebLimits)
     python: str | None = None  #: interpreter of Python services; the server's own if None
     r_program: str | None = None  #: the R program; the one on the path if None

@@ -10,7 +10,16 @@ from gristmill.client.definition import Packed
 from gristmill.client.result import Result
 from gristmill.client.services import AsyncService, Service
 from gristmill.client.sessions import AsyncSession, Session
-from gristmill.client.shortcuts import delete, list_services, publish, redeploy, service, session
+from gristmill.client.shortcuts import (
+    delete,
+    list_services,
+    publish,
+    publish_realtime,
+    redeploy,
+    redeploy_realtime,
+    service,
+    session,
+)
 from gristmill.client.types import Frame
 
 __all__ = [
@@ -31,7 +40,9 @@ __all__ = [
     "delete",
     "list_services",
     "publish",
+    "publish_realtime",
     "redeploy",
+    "redeploy_realtime",
     "service",
     "session",
 ]

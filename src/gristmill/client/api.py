@@ -13,6 +13,7 @@ from gristmill.client.description import Description
 from gristmill.client.errors import NotFound
 from gristmill.client.listing import Services
 from gristmill.client.publishing import Upload, open_session, patch, publish
+from gristmill.client.realtime import as_bytes, send_model
 from gristmill.client.services import AsyncService, async_service
 from gristmill.client.sessions import AsyncSession, parse_sessions
 from gristmill.client.wire import Request
@@ -156,6 +157,67 @@ class AsyncClient:
         )
         await patch(self._connection, name, current.version, definition, progress)
         return async_service(self._connection, await self._describe(name, current.version), definition.notes)
+
+    async def publish_realtime(
+        self,
+        name: str,
+        model: Any,
+        *,
+        sample: Any = None,
+        version: str | None = None,
+        alias: str | None = None,
+        description: str | None = None,
+        tolerance: float | None = None,
+    ) -> AsyncService:
+        """Publish a model as a realtime service: the server scores it itself, without Python or R.
+
+        name: letters, digits, `.`, `_` and `-`.
+        model: a fitted model of scikit-learn, XGBoost, LightGBM or statsmodels; or the bytes that
+            `gristmill.serialize_model`, or R's `serializeModel`, made of one.
+        sample: rows as the model was fitted on, a frame or a matrix; not needed with bytes.
+        version: chosen by the server if not given.
+        alias: the name of the method that calls the service.
+        description: for people.
+        tolerance: largest relative difference to the model's own scores of the sample; 1e-6 if not given.
+
+        The service takes a frame (or a dict of columns, or columns by keyword) and answers with a frame.
+        Raises InvalidInput for a model that cannot be scored natively, and if the server scores the sample
+        otherwise than the model does; Conflict if the version exists.
+        """
+        data = as_bytes(name, model, sample, tolerance)
+        chosen = await send_model(
+            self._connection, "POST", name, version, model=data, description=description, alias=alias
+        )
+        return async_service(self._connection, await self._describe(name, chosen))
+
+    async def redeploy_realtime(
+        self,
+        name: str,
+        model: Any = None,
+        *,
+        sample: Any = None,
+        version: str = LATEST,
+        alias: str | None = None,
+        description: str | None = None,
+        tolerance: float | None = None,
+    ) -> AsyncService:
+        """Change a realtime service in place: its model, as in `publish_realtime`, its alias or description.
+
+        Calls in flight finish with the old model. Raises NotFound, Forbidden, and what `publish_realtime`
+        raises.
+        """
+        current = await self._describe(name, version)
+        data = None if model is None else as_bytes(name, model, sample, tolerance)
+        await send_model(
+            self._connection,
+            "PATCH",
+            name,
+            current.version,
+            model=data,
+            description=description,
+            alias=alias,
+        )
+        return async_service(self._connection, await self._describe(name, current.version))
 
     async def delete(self, name: str, version: str) -> None:
         """Delete a version, which is always named; calls in flight finish. Raises NotFound, Forbidden."""

@@ -36,6 +36,8 @@ class Client:
     service = blocking(AsyncClient.service, Service, "Service")
     publish = blocking(AsyncClient.publish, Service, "Service")
     redeploy = blocking(AsyncClient.redeploy, Service, "Service")
+    publish_realtime = blocking(AsyncClient.publish_realtime, Service, "Service")
+    redeploy_realtime = blocking(AsyncClient.redeploy_realtime, Service, "Service")
     delete = blocking(AsyncClient.delete)
     session = blocking(AsyncClient.session, Session, "Session")
     sessions = blocking(AsyncClient.sessions, _sessions, "List[Session]")

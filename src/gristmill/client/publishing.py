@@ -14,7 +14,7 @@ from gristmill.client.packing import pack
 from gristmill.client.sessions import AsyncSession
 from gristmill.client.wire import Answer, Request
 
-__all__ = ["Upload", "open_session", "patch", "publish"]
+__all__ = ["Upload", "chosen_version", "open_session", "patch", "publish"]
 
 #: Told of each upload: what it is, bytes sent so far, bytes in all.
 Upload = Callable[[str, int, int], None]
@@ -29,7 +29,7 @@ async def publish(
         path = path_of("services", name, version) if version else path_of("services", name)
         request = Request("POST", path, JSON, to_json(definition.request(snapshot)))
         answer = await connection.send(request, what="publishing", service=label)
-    return version or await _chosen(connection, name, answer)
+    return version or await chosen_version(connection, name, answer)
 
 
 async def patch(
@@ -43,7 +43,7 @@ async def patch(
         await connection.send(request, what="redeploying", service=label)
 
 
-async def _chosen(connection: Connection, name: str, answer: Answer) -> str:
+async def chosen_version(connection: Connection, name: str, answer: Answer) -> str:
     """The version that the server gave a service; `Location` says it, and an ML Server's list has it last."""
     location = answer.headers.get("location", "")
     if location:

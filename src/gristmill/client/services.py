@@ -18,6 +18,7 @@ from gristmill.client.description import (
 from gristmill.client.driving import blocking
 from gristmill.client.encoding import encode
 from gristmill.client.errors import GristmillError, InvalidInput, UnexpectedAnswer
+from gristmill.client.realtime import REALTIME, rows_of
 from gristmill.client.result import Result, result_of_call
 from gristmill.client.types import shown, told
 from gristmill.client.wire import Request
@@ -126,10 +127,12 @@ class AsyncService(Described):
         """Call the service with its inputs, in order or by name; the same as the method named like its alias.
 
         Values are bool, int, float, str, lists, numpy arrays, pandas frames (or dicts of columns), as
-        declared. Raises InvalidInput for inputs that do not fit; code that fails is a Result that says so.
+        declared; a realtime service takes its columns by keyword as well. Raises InvalidInput for inputs
+        that do not fit; code that fails is a Result that says so.
         """
         about = self._description
-        given = arguments(about, args, kwargs)
+        realtime = about.runtime == REALTIME and len(about.inputs) == 1
+        given = rows_of(about, args, kwargs) if realtime else arguments(about, args, kwargs)
         try:
             body = to_json({each.name: encode(each, given[each.name]) for each in about.inputs})
         except GristmillError as error:

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["delete", "list_services", "publish", "redeploy", "service", "session"]
+__all__ = [
+    "delete",
+    "list_services",
+    "publish",
+    "publish_realtime",
+    "redeploy",
+    "redeploy_realtime",
+    "service",
+    "session",
+]
 
 T = TypeVar("T")
 
@@ -35,6 +44,8 @@ def _on_current(method: Callable[Concatenate[Client, P], T], name: str) -> Calla
 
 publish = _on_current(Client.publish, "publish")
 redeploy = _on_current(Client.redeploy, "redeploy")
+publish_realtime = _on_current(Client.publish_realtime, "publish_realtime")
+redeploy_realtime = _on_current(Client.redeploy_realtime, "redeploy_realtime")
 delete = _on_current(Client.delete, "delete")
 service = _on_current(Client.service, "service")
 list_services = _on_current(Client.services, "services")

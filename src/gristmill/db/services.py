@@ -12,7 +12,7 @@ from gristmill.db.engine import Engine
 from gristmill.db.revisions import bump, current
 from gristmill.db.tables import service_of, service_values, services, snapshots
 from gristmill.errors import Conflict, NotFound
-from gristmill.services import ServiceVersion
+from gristmill.services import Runtime, ServiceVersion
 
 __all__ = ["DatabaseServices"]
 
@@ -98,8 +98,12 @@ async def _locate(connection: AsyncConnection, old: ServiceVersion) -> int:
 
 
 async def _require_content(connection: AsyncConnection, service: ServiceVersion) -> None:
-    """Refuse content that a sweep may be about to remove; a lock keeps its snapshot until the commit."""
-    if service.content is None:
+    """Refuse content that a sweep may be about to remove; a lock keeps its snapshot until the commit.
+
+    The model of a realtime service has no snapshot: it was put into the blob store just now, and a sweep lets
+    alone what is new.
+    """
+    if service.content is None or service.runtime is Runtime.REALTIME:
         return
     for table in (snapshots, services):
         query = sa.select(table.c.name).where(table.c.content == service.content)

@@ -20,7 +20,7 @@ from gristmill.web.context import Context
 from gristmill.web.endpoints import Allowed, Endpoint, describe_invalid
 from gristmill.web.gateway import Gateway
 from gristmill.web.openapi import document
-from gristmill.web.problems import Problem, http_problem, problem, unexpected
+from gristmill.web.problems import Problem, at_path, http_problem, problem, unexpected
 from gristmill.web.requests import REQUEST_ID
 from gristmill.web.routes import TABLES
 
@@ -95,20 +95,21 @@ def _register(app: FastAPI, endpoint: Endpoint) -> None:
     )
 
 
-def _response(answer: Problem) -> Response:
+def _response(request: Request, failure: Problem) -> Response:
+    answer = at_path(failure, request.scope["path"])
     response = Response(answer.body, answer.status)
     response.raw_headers = list(answer.headers)
     return response
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GristmillError)
-    return _response(problem(error))
+    return _response(request, problem(error))
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _response(problem(InvalidInput(describe_invalid(error.errors(), skip=1))))
+    return _response(request, problem(InvalidInput(describe_invalid(error.errors(), skip=1))))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -118,11 +119,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allow = [(b"allow", ", ".join(_methods(request)).encode())]
         if request.method == "OPTIONS":
-            return _response(Problem(204, allow, b""))
-        return _response(http_problem(405, f"{request.method} is not possible on {path}", allow))
+            return _response(request, Problem(204, allow, b""))
+        return _response(request, http_problem(405, f"{request.method} is not possible on {path}", allow))
     if error.status_code == 404:
-        return _response(http_problem(404, f"there is nothing at {path}"))
-    return _response(problem(InvalidInput(str(error.detail))))
+        return _response(request, http_problem(404, f"there is nothing at {path}"))
+    return _response(request, problem(InvalidInput(str(error.detail))))
 
 
 def _methods(request: Request) -> list[str]:
@@ -135,4 +136,4 @@ def _methods(request: Request) -> list[str]:
 
 async def _on_unexpected(request: Request, _: Exception) -> Response:
     """The gateway logs what this answers for."""
-    return _response(unexpected(request.scope[REQUEST_ID]))
+    return _response(request, unexpected(request.scope[REQUEST_ID]))

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from gristmill.batches import Batches
     from gristmill.dispatcher import Dispatcher
     from gristmill.identity import Principal
+    from gristmill.realtime.models import Realtime
+    from gristmill.realtime.publishing import Publisher
     from gristmill.registry import Registry
     from gristmill.sessions import Sessions, Snapshots
 
@@ -82,6 +84,8 @@ class Context:
     sessions: Sessions
     snapshots: Snapshots
     batches: Batches
+    realtime: Realtime
+    publisher: Publisher  #: of realtime models
     status: Callable[[], Awaitable[Mapping[str, Any]]]  #: `{"statusCode", "details", "components"}`
     phase: Phase
     limits: Limits = field(default_factory=Limits)

@@ -13,9 +13,10 @@ from gristmill.errors import Draining, GristmillError
 from gristmill.identity import Principal
 from gristmill.web.context import Context
 from gristmill.web.endpoints import CALLER
-from gristmill.web.problems import problem, respond, unexpected
+from gristmill.web.problems import at_path, problem, respond, unexpected
 from gristmill.web.requests import REQUEST_ID, bearer, find, new_id
 from gristmill.web.scoring import Scoring, segments
+from gristmill.web.v2 import Inferring, infer_target
 
 __all__ = ["Gateway"]
 
@@ -50,6 +51,7 @@ class Gateway:
         self._core = core
         self._public = public
         self._score = Scoring(context).handle
+        self._infer = Inferring(context).handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass the server's start and end on."""
@@ -59,6 +61,9 @@ class Gateway:
                 if len(parts) == 4:
                     await self._score(scope, receive, send, parts[2], parts[3])
                     return
+            elif (target := infer_target(scope)) is not None:
+                await self._infer(scope, receive, send, *target)
+                return
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._core(scope, receive, send)
@@ -75,11 +80,11 @@ class Gateway:
             inner[CALLER] = await self._admit(scope)
             await self._core(inner, receive, outgoing)
         except GristmillError as error:
-            await respond(outgoing, problem(error))
+            await respond(outgoing, at_path(problem(error), scope["path"]))
         except Exception:
             log.exception("request_failed", method=method, request_id=request_id.decode())
             if not outgoing.status:
-                await respond(outgoing, unexpected(request_id.decode()))
+                await respond(outgoing, at_path(unexpected(request_id.decode()), scope["path"]))
         _log(inner, method, outgoing.status, started)
 
     async def _admit(self, scope: Scope) -> Principal | None:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from gristmill import __version__
+from gristmill.web import v2_document
 from gristmill.web.endpoints import Endpoint
 from gristmill.web.models import Error, ScoringResult
 
@@ -47,6 +48,7 @@ def document(app: FastAPI, endpoints: Iterable[Endpoint]) -> Json:
         operation = built["paths"][endpoint.path.replace(":path}", "}")][endpoint.method.lower()]
         operation.update(_described(endpoint, operation, schemas))
     built["paths"]["/api/{name}/{version}"] = {"post": _scoring()}
+    built["paths"].update(v2_document.infer_operations(_ERROR))
     built["security"] = [{"bearer": []}]
     asked = "The access_token of an answer to POST /login, without the word Bearer."
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": asked}

@@ -10,7 +10,7 @@ from starlette.types import Send
 
 from gristmill import errors
 
-__all__ = ["STATUS", "Headers", "Problem", "http_problem", "problem", "respond", "unexpected"]
+__all__ = ["STATUS", "Headers", "Problem", "at_path", "http_problem", "problem", "respond", "unexpected"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -70,6 +70,16 @@ def unexpected(reference: str) -> Problem:
         f"Please give this reference to its administrator: {reference}"
     )
     return _build(HTTPStatus.INTERNAL_SERVER_ERROR, message, "InternalError", [])
+
+
+def at_path(failure: Problem, path: str) -> Problem:
+    """The same as clients of the Open Inference Protocol read it, below /v2: with the message as `error`."""
+    if not (path == "/v2" or path.startswith("/v2/")) or not failure.body:
+        return failure
+    fields = msgspec.json.decode(failure.body)
+    body = msgspec.json.encode({"error": fields["message"], **fields})
+    length = (b"content-length", b"%d" % len(body))
+    return Problem(failure.status, [length if h[0] == length[0] else h for h in failure.headers], body)
 
 
 async def respond(send: Send, failure: Problem, *extra: tuple[bytes, bytes]) -> None:

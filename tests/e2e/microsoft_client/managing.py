@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 from refusals import refused
 
 
@@ -113,13 +114,27 @@ def a_service_in_r_is_called_like_any_other(client):
     assert service.capabilities()["runtime"] == "R"
 
 
-def a_realtime_service_gets_a_clear_answer(client):
-    status, message = refused(client.deploy_realtime, "ms-realtime", version="1", serialized_model=b"blob?")
-    assert (status, bool(message)) in ((501, True), (400, True)), (status, message)
-    status, message = refused(
-        client.realtime_service("ms-realtime").version("1").serialized_model(b"blob?").redeploy
+def a_realtime_service_is_published_called_and_changed(client):
+    with open("model.blob", "rb") as file:
+        model = file.read()
+    service = (
+        client.realtime_service("ms-realtime").version("1").serialized_model(model).alias("twice").deploy()
     )
-    assert (status, bool(message)) in ((501, True), (404, True)), (status, message)
+    result = service.twice(pd.DataFrame({"x": [1.5, 2.0]}))
+    assert result.output("outputData").to_dict("list") == {"Score": [3.0, 4.0]}
+    assert client.get_service("ms-realtime", version="1").capabilities()["runtime"] == "Realtime"
+    client.redeploy_realtime("ms-realtime", version="1", serialized_model=model, description="again")
+    assert client.list_services("ms-realtime")[0]["description"] == "again"
+    client.delete_service("ms-realtime", version="1")
+
+
+def a_realtime_service_that_is_none_gets_a_clear_answer(client):
+    status, message = refused(client.deploy_realtime, "ms-bad", version="1", serialized_model=b"blob?")
+    assert (status, bool(message)) == (400, True), (status, message)
+    status, message = refused(
+        client.realtime_service("ms-bad").version("1").serialized_model(b"blob?").redeploy
+    )
+    assert (status, bool(message)) == (404, True), (status, message)
     try:
         client.deploy_realtime("ms-realtime", version="1", serialized_model=b"a pickle")
     except ValueError as error:

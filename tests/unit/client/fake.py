@@ -170,8 +170,24 @@ class FakeServer:
         return httpx.Response(200, json="deleted")
 
     def _realtime_services(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
-        self.services.append(described(parts[0], parts[1], runtimeType="Realtime"))
-        return httpx.Response(201, json="published")
+        name, version = parts[0], parts[1] if len(parts) == 2 else "chosen-by-server"
+        self.services = [s for s in self.services if (s["name"], s["version"]) != (name, version)]
+        columns = [{"name": "inputData", "type": "data.frame", "columns": ["x", "n"]}]
+        scores = [{"name": "outputData", "type": "data.frame"}]
+        _, _, alias = request.content.partition(b'name="operationId"\r\n\r\n')
+        self.services.append(
+            described(
+                name,
+                version,
+                runtimeType="Realtime",
+                operationId=alias.partition(b"\r\n")[0].decode() or None,
+                inputParameterDefinitions=columns,
+                outputParameterDefinitions=scores,
+            )
+        )
+        if request.method == "PATCH":
+            return httpx.Response(200, json="updated")
+        return httpx.Response(201, json="published", headers={"Location": f"/services/{name}/{version}"})
 
     def _status(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
         return httpx.Response(200, json={"statusCode": "pass", "details": {}, "components": {}})

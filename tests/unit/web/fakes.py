@@ -15,6 +15,7 @@ from gristmill import errors
 from gristmill.calls import Answer, StageTimes
 from gristmill.identity import Principal, Role
 from gristmill.ports import Snapshot
+from gristmill.realtime.publishing import Accepted
 from gristmill.services import PoolSize, Runtime, ServiceVersion
 from gristmill.web.app import create_app
 from gristmill.web.context import Context, Limits, Phase
@@ -134,6 +135,27 @@ class FakeDispatcher:
         self.checked.append((runtime, code, init_code))
         if code.endswith("if("):
             raise errors.InvalidInput("line 1: unexpected end")
+
+
+class FakeRealtime:
+    """Knows which services it was told to load."""
+
+    def __init__(self) -> None:
+        self.prepared: list[ServiceVersion] = []
+
+    async def prepare(self, service: ServiceVersion) -> None:
+        self.prepared.append(service)
+
+
+class FakePublisher:
+    """Accepts models that begin as they should."""
+
+    limit = 1000_000
+
+    async def accept(self, source: BinaryIO) -> Accepted:
+        if source.read(4) != b"blob":
+            raise errors.InvalidInput("this is not a realtime model")
+        return Accepted((), (), "0" * 64)
 
 
 class FakeSession:
@@ -286,6 +308,8 @@ class Server:
     sessions: FakeSessions = field(default_factory=FakeSessions)
     snapshots: FakeSnapshots = field(default_factory=FakeSnapshots)
     batches: Any = None
+    realtime: FakeRealtime = field(default_factory=FakeRealtime)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
     phase: Phase = field(default_factory=lambda: Phase(ready=True))
     limits: Limits = field(default_factory=Limits)
     status: Callable[[], Awaitable[Mapping[str, Any]]] = _status
@@ -298,6 +322,8 @@ class Server:
             sessions=cast(Any, self.sessions),
             snapshots=cast(Any, self.snapshots),
             batches=cast(Any, self.batches),
+            realtime=cast(Any, self.realtime),
+            publisher=cast(Any, self.publisher),
             status=self.status,
             phase=self.phase,
             limits=self.limits,

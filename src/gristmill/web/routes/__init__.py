@@ -8,10 +8,12 @@ from gristmill.web.routes import (
     later,
     login,
     pools,
+    realtime,
     services,
     sessions,
     snapshots,
     status,
+    v2,
     workspace,
 )
 
@@ -21,6 +23,8 @@ TABLES: tuple[Table, ...] = (
     login.table,
     services.table,
     pools.table,
+    realtime.table,
+    v2.table,
     batches.table,
     sessions.table,
     workspace.table,

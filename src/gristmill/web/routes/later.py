@@ -12,36 +12,9 @@ __all__ = ["table"]
 
 table = Table("Not available yet")
 
-_VERSION = "/{name}/{version}"
-_PUBLISH = Permission.SERVICES_PUBLISH
-_WRITE = Permission.SERVICES_WRITE_OWN
 _NODES = Permission.NODES_MANAGE
 
 _LATER: tuple[tuple[str, str, Permission, str, str, int], ...] = (
-    (
-        "POST",
-        "/realtime-services/{name}",
-        _PUBLISH,
-        "publishRealtimeWebServiceByName",
-        "Realtime services",
-        201,
-    ),
-    (
-        "POST",
-        f"/realtime-services{_VERSION}",
-        _PUBLISH,
-        "publishRealtimeWebServiceByNameVersion",
-        "Realtime services",
-        201,
-    ),
-    (
-        "PATCH",
-        f"/realtime-services{_VERSION}",
-        _WRITE,
-        "patchRealtimeWebServiceByNameVersion",
-        "Realtime services",
-        200,
-    ),
     ("GET", "/computenodes", _NODES, "getComputeNodes", "Lists of compute nodes", 200),
     ("POST", "/computenodes", _NODES, "setComputeNodes", "Lists of compute nodes", 200),
     ("PUT", "/computenodes", _NODES, "addComputeNode", "Lists of compute nodes", 200),
