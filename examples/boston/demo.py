@@ -98,7 +98,27 @@ def in_r(folder: Path) -> list[str]:
     run(folder, RSCRIPT, "score.R")
     headline("R: two sets of rows as a batch")
     run(folder, RSCRIPT, "batch.R")
+    by_the_package(folder, RSCRIPT)
     return ["bos-rf"]
+
+
+def by_the_package(folder: Path, rscript: str) -> None:
+    headline("R: by the package gristmill, in the form of scripts for mrsdeploy")
+    library = folder / "library"
+    library.mkdir()
+    command = ["CMD", "INSTALL", "--no-docs", f"--library={library}", str(HERE.parents[1] / "r")]
+    installed = subprocess.run(
+        [Path(rscript).with_name("R"), *command], capture_output=True, text=True, check=False
+    )
+    if installed.returncode:
+        print("left out, for the package cannot be installed:\n" + installed.stderr)
+        return
+    os.environ["R_LIBS"] = str(library)
+    for source in (HERE.parent / "boston-r").glob("*.R"):
+        shutil.copy(source, folder)
+    run(folder, rscript, "bos_rf.R")
+    run(folder, rscript, "bos_rf_deploy.R", "1.1.0")
+    run(folder, rscript, "consume.R", "1.1.0")
 
 
 def in_python(folder: Path) -> list[str]:

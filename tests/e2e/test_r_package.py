@@ -13,21 +13,8 @@ from tests.e2e.terminal import RTerminal
 from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
-NEEDED = 'for (p in c("curl", "jsonlite", "R6", "httr", "MASS", "randomForest")) loadNamespace(p)'
 
 pytestmark = [pytest.mark.needs_r, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An R library with the package in it."""
-    if subprocess.run(["Rscript", "--vanilla", "-e", NEEDED], capture_output=True, check=False).returncode:
-        pytest.skip("the R package needs curl, jsonlite and R6, and these tests httr and randomForest too")
-    folder = tmp_path_factory.mktemp("library")
-    subprocess.run(
-        ["R", "CMD", "INSTALL", f"--library={folder}", ROOT / "r"], capture_output=True, check=True
-    )
-    return folder
 
 
 @pytest.fixture
