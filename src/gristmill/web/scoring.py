@@ -9,17 +9,20 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gristmill.calls import Answer
-from gristmill.errors import Draining, GristmillError
+from gristmill.errors import Draining, GristmillError, InvalidInput
 from gristmill.identity import Permission
+from gristmill.services import Runtime
+from gristmill.web.arrow import is_arrow
 from gristmill.web.context import Context
 from gristmill.web.problems import Problem, http_problem, problem, respond, unexpected
-from gristmill.web.requests import Disconnected, announced, bearer, new_id, read_body
+from gristmill.web.requests import Disconnected, announced, bearer, find, new_id, read_body
 
-__all__ = ["Scoring", "segments"]
+__all__ = ["Scoring", "refusal", "segments"]
 
 log = structlog.get_logger("gristmill.web")
 
 _JSON = (b"content-type", b"application/json")
+_ARROW = (b"content-type", b"application/vnd.apache.arrow.stream")
 _ALLOW = [(b"allow", b"POST")]
 
 
@@ -35,13 +38,16 @@ def segments(scope: Scope) -> list[str]:
 class Scoring:
     """Answers scoring calls: token, permission, service, body, dispatcher, and the bytes back as they are."""
 
-    __slots__ = ("_cached", "_dispatcher", "_limit", "_logs", "_phase", "_registry", "_timing", "_verify")
+    __slots__ = (
+        "_cached", "_dispatcher", "_limit", "_logs", "_phase", "_realtime", "_registry", "_timing", "_verify",
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         self._cached = context.accounts.cached
         self._verify = context.accounts.verify
         self._registry = context.registry
         self._dispatcher = context.dispatcher
+        self._realtime = context.realtime
         self._phase = context.phase
         self._limit = context.limits.body_bytes
         self._logs = context.log_scoring
@@ -49,19 +55,24 @@ class Scoring:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, name: str, version: str) -> None:
         """Answer one request to a path of the scoring form, whatever its method."""
-        authorization, length, given_id = _headers(scope)
+        authorization, length, kind, given_id = _headers(scope)
         request_id = new_id(given_id)
         started = perf_counter() if self._logs else 0.0
         caller = None
         outcome: Answer | Problem
+        media = _JSON
         try:
             token = bearer(authorization)
             caller = self._cached(token) or await self._verify(token)
             if scope["method"] != "POST" or self._phase.draining:
-                outcome = _refusal(scope["method"])
+                outcome = refusal(scope["method"])
             else:
                 caller.require(Permission.SERVICES_CONSUME)
-                outcome = await self._run(receive, name, version, length)
+                if kind != _JSON[1] and is_arrow(kind):
+                    media = _ARROW if find(scope["headers"], b"accept") == _ARROW[1] else _JSON
+                    outcome = await self._run_arrow(receive, name, version, length, media)
+                else:
+                    outcome = await self._run(receive, name, version, length)
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
@@ -69,7 +80,7 @@ class Scoring:
         if isinstance(outcome, Problem):
             await respond(send, outcome, (b"x-request-id", request_id))
         else:
-            await self._send(send, outcome, request_id, scope)
+            await self._send(send, outcome, media, request_id, scope)
         if self._logs:
             status = outcome.status if isinstance(outcome, Problem) else 200
             _log(started, status, None if caller is None else caller.name, name, version, request_id)
@@ -80,8 +91,31 @@ class Scoring:
             announced(length, self._limit)
         return await self._dispatcher.score(service, await read_body(receive, self._limit))
 
-    async def _send(self, send: Send, answer: Answer, request_id: bytes, scope: Scope) -> None:
-        headers = [_JSON, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id)]
+    async def _run_arrow(
+        self, receive: Receive, name: str, version: str, length: bytes | None, media: tuple[bytes, bytes]
+    ) -> Answer:
+        """Arrow IPC in, and JSON or a stream of Arrow out."""
+        service = self._registry.resolve(name, version)
+        if service.runtime is not Runtime.REALTIME:
+            raise InvalidInput(f"{name} {version} is no realtime service, and takes JSON: not Arrow data")
+        announced(length, self._limit)
+        body = await read_body(receive, self._limit)
+        # Imported here: a server without realtime services has no use for numpy.
+        from gristmill.realtime import arrow
+
+        model = await self._realtime.model(service)
+        outputs = model.description.outputs
+        return await self._realtime.score_rows(
+            service,
+            lambda model: arrow.read(body, model.reader),
+            size=len(body),
+            encode=(lambda columns: arrow.encode(columns, outputs)) if media is _ARROW else None,
+        )
+
+    async def _send(
+        self, send: Send, answer: Answer, media: tuple[bytes, bytes], request_id: bytes, scope: Scope
+    ) -> None:
+        headers = [media, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id)]
         if self._timing or b"timing" in scope["query_string"]:
             headers.append((b"server-timing", _server_timing(answer)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -100,17 +134,19 @@ def _log(started: float, status: int, user: str | None, name: str, version: str,
     )
 
 
-def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """Authorization, Content-Length and X-Request-Id, in one pass."""
-    authorization = length = request_id = None
+def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None, bytes | None]:
+    """Authorization, Content-Length, Content-Type and X-Request-Id, in one pass."""
+    authorization = length = kind = request_id = None
     for key, value in scope["headers"]:
         if key == b"authorization":
             authorization = value
         elif key == b"content-length":
             length = value
+        elif key == b"content-type":
+            kind = value
         elif key == b"x-request-id":
             request_id = value
-    return authorization, length, request_id
+    return authorization, length, kind, request_id
 
 
 def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:
@@ -120,7 +156,7 @@ def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Pr
     return unexpected(request_id.decode())
 
 
-def _refusal(method: str) -> Problem:
+def refusal(method: str) -> Problem:
     """Of a call that is not to be scored at all: the wrong method, or a server that is shutting down."""
     if method == "POST":
         return problem(Draining("the server is shutting down; try again in a moment", retry_after=2.0))

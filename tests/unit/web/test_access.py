@@ -43,7 +43,8 @@ def protected_paths() -> list[str]:
     core = create_core(Server().context())
     routes = [route for route in core.routes if isinstance(route, APIRoute) and access_of(route) != "public"]
     paths = {re.sub(r"\{[^}]*\}", "x", route.path) for route in routes}
-    return sorted(paths | {"/api/bos-rf/1.0.0"}) + NOWHERE
+    bare = {"/api/bos-rf/1.0.0", "/v2/models/bos-rf/infer", "/v2/models/bos-rf/versions/1.0.0/infer"}
+    return sorted(paths | bare) + NOWHERE
 
 
 @pytest.mark.parametrize("authorization", BROKEN)
@@ -72,6 +73,8 @@ def test_what_is_public_is_this_and_no_more(server: Server) -> None:
         "/docs",
         "/docs/{asset}",
         "/openapi.json",
+        "/v2/health/live",
+        "/v2/health/ready",
     }
 
 

@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidat
 from gristmill.schema import Parameter, ParameterType
 from gristmill.web.app import create_core
 from gristmill.web.swagger import describe
+from gristmill.web.v2_document import INFER_PATHS
 from tests.unit.web.fakes import Server, service
 
 ALL_TYPES = tuple(Parameter(kind.value, kind) for kind in ParameterType)
@@ -121,7 +122,8 @@ async def test_the_openapi_document_is_valid_and_knows_every_operation(server: S
     described = {(m.upper(), p): op for p, ops in document["paths"].items() for m, op in ops.items()}
     routes = [route for route in create_core(server.context()).routes if isinstance(route, APIRoute)]
     registered = {(method, route.path_format) for route in routes for method in route.methods or ()}
-    assert set(described) == registered | {("POST", "/api/{name}/{version}")}
+    bare = {("POST", path) for path in ("/api/{name}/{version}", *(path for path, _, _ in INFER_PATHS))}
+    assert set(described) == registered | bare
     for key, operation in described.items():
         assert operation["summary"], key
         assert operation["operationId"], key
