@@ -107,7 +107,7 @@ def _of_booster(model: Any, rows: Any, prediction: Prediction) -> Expected:
     """Of XGBoost and LightGBM, of their classes in the manner of scikit-learn or not."""
     if hasattr(model, "predict_proba"):
         return Expected(model.predict_proba(rows), model.predict(rows))
-    if library_of(model) == "xgboost":
+    if library_of(model) == "xgboost" and not hasattr(model, "get_booster"):
         from gristmill.serializing.xgboost_models import predict_rows
 
         scores = np.asarray(predict_rows(model, rows))

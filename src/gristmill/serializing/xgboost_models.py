@@ -51,12 +51,17 @@ def _margin(context: Context, model: Any, learner: dict[str, Any], objective: st
     base = np.broadcast_to(np.asarray(said, np.float32), (width,))
     with np.errstate(divide="ignore"):
         if objective in _LOGISTIC:
-            return -np.log(np.float32(1.0) / base - np.float32(1.0)), width
+            return -_log(np.float32(1.0) / base - np.float32(1.0)), width
         if objective in _EXPONENTIAL:
-            return np.log(base), width
+            return _log(base), width
     if objective not in _PLAIN | _SOFTMAX:
         raise context.refuse(model, f"its objective {objective!r} is not known")
     return base, width
+
+
+def _log(values: Any) -> Any:
+    """The logarithm of floats, rounded from doubles: as the C library's, where numpy's own differs."""
+    return np.log(np.asarray(values, np.float64)).astype(np.float32)
 
 
 def _best(model: Any, booster: Any, learner: dict[str, Any], width: int) -> int | None:
