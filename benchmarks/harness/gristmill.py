@@ -115,8 +115,14 @@ def publish(
         _checked(client.delete(f"/snapshots/{taken['snapshotId']}"))
 
 
+R_PACKAGE = Path(__file__).parents[2] / "r"
+
+
 class Gristmill(System):
-    """Standard services of both models. `kind`: frame, array, batch (array, batchable) or r."""
+    """Standard services of both models. `kind`: frame, array, batch (array, batchable) or r.
+
+    Those in R are published by the R package.
+    """
 
     ready = "/health/ready"
 
@@ -138,12 +144,33 @@ class Gristmill(System):
         origin = f"http://127.0.0.1:{port}"
         server = here.start(port, here.data / "bench-publish.log")
         try:
-            headers = here.headers(origin)
-            for model in self.models:
-                publish(origin, headers, **self.service(Boston.read(home.boston), model))
+            if self.kind == "r":
+                self._publish_by_the_package(origin)
+            else:
+                headers = here.headers(origin)
+                for model in self.models:
+                    publish(origin, headers, **self.service(Boston.read(home.boston), model))
         finally:
             server.stop()
         return {**versions, "gristmill": here.version()}
+
+    def _publish_by_the_package(self, origin: str) -> None:
+        """Install the R package and publish with it, as its users do. Raises Unavailable."""
+        with tempfile.TemporaryDirectory(prefix="gristmill-bench-r-") as library:
+            told = {
+                "GRISTMILL_URL": origin,
+                "GRISTMILL_PASSWORD": self.installation.password,
+                "R_LIBS": library,
+            }
+            for command in (
+                ["R", "CMD", "INSTALL", "--no-docs", f"--library={library}", str(R_PACKAGE)],
+                ["Rscript", str(Path(__file__).with_name("publish.R")), str(self.folder), *self.models],
+            ):
+                done = subprocess.run(
+                    command, env={**os.environ, **told}, capture_output=True, text=True, check=False
+                )
+                if done.returncode:
+                    raise Unavailable(f"{' '.join(command[:3])}: {done.stderr[-500:]}")
 
     def service(self, boston: Boston, model: str) -> dict[str, Any]:
         """What `publish` takes for one of the models."""
@@ -159,10 +186,6 @@ class Gristmill(System):
         file = self.folder / f"{model}-{form}.dill"
         if self.kind == "batch":
             request["batchable"] = True
-        if self.kind == "r":
-            file = self.folder / f"{model}.rds"
-            request["code"] = "prediction <- predict(model, inputData)"
-            request["initCode"] = "library(randomForest)" if model == "forest" else ""
         name = f"{self.kind}-{model}"
         return {"name": name, "runtime": self.language, "model": file.read_bytes(), "request": request}
 
