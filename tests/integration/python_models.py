@@ -42,7 +42,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-__all__ = ["CASES", "NUMBERS", "Case", "people"]
+__all__ = ["CASES", "NUMBERS", "TEXTS", "Case", "gaps", "mixed", "people"]
 
 NUMBERS = ["age", "pay", "children"]
 TEXTS = ["city", "sex"]
