@@ -38,8 +38,7 @@ cv_penalty <- function(model, s) {
 glmnet_coefficients <- function(model, s) {
   found <- stats::coef(model, s = s)
   if (!is.list(found)) return(t(as.matrix(found)))
-  coefficients <- do.call(rbind, lapply(found, function(part) t(as.matrix(part))))
-  coefficients
+  do.call(rbind, lapply(found, function(part) t(as.matrix(part))))
 }
 
 glmnet_link <- function(model, kind) {

@@ -1,4 +1,4 @@
-"""Models of R, fitted by real R, score here as R's predict() does: 1,000 rows, a tenth of each column missing."""
+"""Models that real R fits score here as R's predict() does: 1,000 rows, a tenth of each column missing."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TOLERANCE = 1e-9
 #: `max.col` of R draws among probabilities that are as close as this.
 TIE = 1e-5
 
-LINEAR = """lm-numbers lm-terms lm-calls lm-contrasts lm-contrast-matrix lm-no-intercept lm-rank-deficient lm-text
-glm-gaussian-log glm-binomial-logit glm-binomial-probit glm-binomial-cauchit glm-binomial-cloglog
+LINEAR = """lm-numbers lm-terms lm-calls lm-contrasts lm-contrast-matrix lm-no-intercept lm-rank-deficient
+lm-text glm-gaussian-log glm-binomial-logit glm-binomial-probit glm-binomial-cauchit glm-binomial-cloglog
 glm-binomial-log glm-poisson-log glm-poisson-identity glm-poisson-sqrt glm-Gamma-inverse glm-Gamma-log
 glm-Gamma-identity glm-inverse-gaussian glm-quasi-power glm-quasibinomial glm-quasipoisson"""
 TREES = """rpart-anova rpart-surrogates-only rpart-no-surrogates rpart-poisson rpart-class

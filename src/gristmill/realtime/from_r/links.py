@@ -14,7 +14,7 @@ __all__ = ["logistic", "scores_of", "softmax"]
 
 _EPS = 2.220446049250313e-16
 #: -qnorm(.Machine$double.eps) and -qcauchy(.Machine$double.eps).
-_PROBIT_END, _CAUCHIT_END = 8.12589066470190, 1433540284805665.0
+_PROBIT_END, _CAUCHIT_END = 8.125890664701906, 1433540284805664.8
 
 
 def _at_least(b: Builder, x: str, bound: float) -> str:

@@ -137,8 +137,8 @@ class _Builder:
             leaf_targetids=targets,
             leaf_weights=trees.values[leaves, targets],
         )
-        # ONNX Runtime joins sets of numbers up to 30 that come after one another if they lead to leaves of the
-        # same weight, even of different targets. A larger number in a set keeps it apart.
+        # ONNX Runtime joins sets of numbers up to 30 that follow one another if they lead to leaves of one
+        # weight, even for different targets. A larger number in a set keeps it apart.
         apart = [2.0**31 - 1] if trees.values.shape[1] > 1 else []
         for node in inner[is_member]:
             self._members += [*trees.members[int(node)], *apart, float("nan")]
