@@ -312,6 +312,7 @@ def test_sets_that_follow_one_another_stay_apart_though_their_leaves_weigh_the_s
     payload = changed(
         TREES, answer="classes", outputs=2, sizes=[7], feature=[0, -1, 0, -1, 0, -1, -1], threshold=[0.0] * 7,
         left=[1, -1, 3, -1, 5, -1, -1], right=[2, -1, 4, -1, 6, -1, -1], split=[0, -1, 1, -1, 2, -1, -1],
-        splits=[{"left": [0]}, {"left": [1]}, {"left": [2]}], values=None, labels=[0, 0, 0, 1, 0, 0, 1], divide=1,
+        splits=[{"left": [0]}, {"left": [1]}, {"left": [2]}], values=None, labels=[0, 0, 0, 1, 0, 0, 1],
+        divide=1,
     )  # fmt: skip
     assert scores(payload, (0, 0), (1, 0), (2, 0), (3, 0)) == [0, 1, 0, 1]
