@@ -44,6 +44,12 @@ def publish(
       function = "score.py:price"
       models = { model = "model.pkl" }
 
+    or, for a realtime service, which the server scores without code, a model and rows as it was fitted on:
+
+      name = "bos-rt"
+      realtime = "model.pkl"
+      sample = "rows.csv"
+
     [dim]Examples:[/dim]
 
       gristmill publish
@@ -59,9 +65,14 @@ def publish(
         )
         return
     with connected(url) as client, uploads() as progress:
-        service = client.publish(
-            found.name, found.code, version=found.version, progress=progress, **found.options
-        )
+        if found.realtime is not None:
+            service = client.publish_realtime(
+                found.name, found.realtime, version=found.version, **found.options
+            )
+        else:
+            service = client.publish(
+                found.name, found.code, version=found.version, progress=progress, **found.options
+            )
     typer.echo(f"Published {service.name} {service.version}.")
     for each in service.notes:
         note(each)
@@ -88,9 +99,11 @@ def redeploy(
     found = read_service_file(source, name=name, version=version)
     options = {key: value for key, value in found.options.items() if key != "runtime"}
     with connected(url) as client, uploads() as progress:
-        service = client.redeploy(
-            found.name, found.code, version=found.version or LATEST, progress=progress, **options
-        )
+        version = found.version or LATEST
+        if found.realtime is not None:
+            service = client.redeploy_realtime(found.name, found.realtime, version=version, **options)
+        else:
+            service = client.redeploy(found.name, found.code, version=version, progress=progress, **options)
     typer.echo(f"Redeployed {service.name} {service.version}.")
     for each in service.notes:
         note(each)

@@ -10,13 +10,25 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gristmill.app.client_cli_inputs import read_table
+from gristmill.app.client_cli_realtime_file import check_realtime, realtime_model
 from gristmill.app.client_cli_source_file import function_in_file
 from gristmill.client import Packed
 from gristmill.client.errors import InvalidInput
 
 __all__ = ["ServiceFile", "read_service_file"]
 
-_TEXTS = {"name", "version", "runtime", "description", "alias", "code", "function", "init"}
+_TEXTS = {
+    "name",
+    "version",
+    "runtime",
+    "description",
+    "alias",
+    "code",
+    "function",
+    "init",
+    "realtime",
+    "sample",
+}
 _TABLES = {"models", "objects", "inputs", "outputs"}
 _KNOWN = {*_TEXTS, *_TABLES, "files", "artifacts", "batchable"}
 #: Bytes of these are what the server loads: they are sent as they are.
@@ -31,6 +43,7 @@ class ServiceFile:
     code: str
     version: Optional[str] = None
     options: dict[str, Any] = field(default_factory=dict)
+    realtime: Optional[bytes] = None  #: the model of a realtime service, which has no code
 
 
 def read_service_file(
@@ -39,6 +52,20 @@ def read_service_file(
     """Read a service.toml, or the one in a folder. Raises InvalidInput that names the file and the key."""
     path = source / "service.toml" if source.is_dir() else source
     said = _checked(path, _parsed(path))
+    named = name or said.get("name")
+    if not named:
+        raise InvalidInput(f'{path}: a name is missing; write name = "…", or say --name')
+    chosen = version or said.get("version")
+    if "realtime" in said:
+        check_realtime(path, said)
+        texts: dict[str, Any] = {key: said[key] for key in ("description", "alias") if key in said}
+        return ServiceFile(named, "", chosen, texts, realtime_model(path, said))
+    code, options = _coded(path, said)
+    return ServiceFile(named, code, chosen, options)
+
+
+def _coded(path: Path, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Code and options of a service of code."""
     folder = path.parent
     options: dict[str, Any] = {
         key: said[key]
@@ -53,10 +80,7 @@ def read_service_file(
     if "files" in said:
         options["files"] = {Path(each).name: _file(path, folder / each) for each in said["files"]}
     code, more = _code(path, folder, said, options)
-    named = name or said.get("name")
-    if not named:
-        raise InvalidInput(f'{path}: a name is missing; write name = "…", or say --name')
-    return ServiceFile(named, code, version or said.get("version"), {**options, **more})
+    return code, {**options, **more}
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -86,8 +110,11 @@ def _checked(path: Path, said: dict[str, Any]) -> dict[str, Any]:
             isinstance(value, list) and all(isinstance(each, str) for each in value)
         ):
             raise InvalidInput(f"{path}: {key} is a list of file names")
-    if ("code" in said) == ("function" in said):
-        raise InvalidInput(f"{path}: say either code (a file or a text) or function (FILE:NAME)")
+    if sum(key in said for key in ("code", "function", "realtime")) != 1:
+        raise InvalidInput(
+            f"{path}: say either code (a file or a text) or function (FILE:NAME), "
+            "or realtime (the file of a model)"
+        )
     return said
 
 
