@@ -25,7 +25,7 @@ design_of <- function(terms, scope, xlevels = NULL, contrasts = NULL) {
 }
 
 design_json <- function(design, keep = seq_along(design$products)) {
-  json_object(list(blocks = json_list(design$blocks), products = json_list(lapply(design$products[keep], json_integers))))
+  json_object(list(blocks = tokens_of(design$blocks), products = tokens_of(lapply(design$products[keep], json_integers))))
 }
 
 # Variables x terms: 0 not in it, 1 by contrasts, 2 by an indicator per level.
@@ -79,11 +79,11 @@ block_of <- function(variable, coding, scope) {
 }
 
 numbers_block <- function(json) {
-  list(json = json_object(list(kind = "\"numbers\"", expressions = json_list(json))), width = length(json))
+  list(json = json_object(list(kind = "\"numbers\"", expressions = tokens_of(json))), width = length(json))
 }
 
 values_block <- function(json, values, table) {
-  members <- list(kind = "\"values\"", expression = json, values = json_numbers(values), table = json_rows(table))
+  members <- list(kind = "\"values\"", expression = json, values = json_numbers(values), table = tokens_by_row(table))
   list(json = json_object(members), width = ncol(table))
 }
 
@@ -119,7 +119,7 @@ factor_block <- function(variable, coding, scope) {
   if (is.null(scope$levels[[name]])) scope$levels[[name]] <- variable$levels
   number <- use_column(name, scope)
   order <- match(scope$columns[[number + 1L]]$levels, variable$levels)
-  members <- list(kind = "\"levels\"", column = sprintf("%d", number), table = json_rows(table[order, , drop = FALSE]))
+  members <- list(kind = "\"levels\"", column = sprintf("%d", number), table = tokens_by_row(table[order, , drop = FALSE]))
   if (anyNA(order)) refuse_term(scope, "its levels are not those of the column")
   list(json = json_object(members), width = ncol(table))
 }

@@ -23,7 +23,7 @@ export_glmnet <- function(model, sample, s = NULL) {
   classes <- if (kind %in% c("lognet", "multnet")) model$classnames
   payload <- list(
     kind = json_any("linear"), design = design_json(list(blocks = design$blocks, products = products)),
-    coefficients = json_rows(coefficients[, c(1L, used + 1L), drop = FALSE]), link = json_object(glmnet_link(model, kind)),
+    coefficients = tokens_by_row(coefficients[, c(1L, used + 1L), drop = FALSE]), link = json_object(glmnet_link(model, kind)),
     answer = json_any(switch(kind, lognet = "binary", multnet = "classes", "score"))
   )
   exported_model(scope, payload, glmnet_scores(model, s, names, classes), "pass", classes = classes)

@@ -12,7 +12,7 @@ export_lda <- function(model, sample) {
   centers <- (scale(model$means, center = means, scale = FALSE) %*% model$scaling)[, used, drop = FALSE]
   payload <- list(
     kind = json_any("discriminant"), design = design_json(design, keep), means = json_numbers(means),
-    scaling = json_rows(t(model$scaling[, used, drop = FALSE])), centers = json_rows(centers),
+    scaling = tokens_by_row(t(model$scaling[, used, drop = FALSE])), centers = tokens_by_row(centers),
     constants = json_numbers(0.5 * rowSums(centers^2) - log(model$prior)), answer = json_any("classes")
   )
   classes <- names(model$prior)

@@ -49,9 +49,9 @@ network_weights <- function(model) {
   direct <- lapply(outer, `[`, inputs)
   activation <- if (isTRUE(as.logical(model$softmax))) "softmax" else if (model$nsunits < model$nunits) "identity" else "logistic"
   list(
-    hidden = json_list(lapply(inner, function(w) json_numbers(w[c(1L, inputs)]))),
-    output = json_list(lapply(outer, function(w) json_numbers(w[c(1L, hidden)]))),
-    skip = if (any(unlist(direct) != 0)) json_list(lapply(direct, json_numbers)) else "null",
+    hidden = tokens_of(lapply(inner, function(w) json_numbers(w[c(1L, inputs)]))),
+    output = tokens_of(lapply(outer, function(w) json_numbers(w[c(1L, hidden)]))),
+    skip = if (any(unlist(direct) != 0)) tokens_of(lapply(direct, json_numbers)) else "null",
     activation = json_any(activation)
   )
 }
