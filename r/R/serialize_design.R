@@ -25,7 +25,7 @@ design_of <- function(terms, scope, xlevels = NULL, contrasts = NULL) {
 }
 
 design_json <- function(design, keep = seq_along(design$products)) {
-  json_object(list(blocks = tokens_of(design$blocks), products = tokens_of(lapply(design$products[keep], json_integers))))
+  json_object(list(blocks = json_listed(design$blocks), products = json_listed(lapply(design$products[keep], json_integers))))
 }
 
 # Variables x terms: 0 not in it, 1 by contrasts, 2 by an indicator per level.
@@ -79,7 +79,7 @@ block_of <- function(variable, coding, scope) {
 }
 
 numbers_block <- function(json) {
-  list(json = json_object(list(kind = "\"numbers\"", expressions = tokens_of(json))), width = length(json))
+  list(json = json_object(list(kind = "\"numbers\"", expressions = json_listed(json))), width = length(json))
 }
 
 values_block <- function(json, values, table) {

@@ -22,7 +22,7 @@ typed <- function(json, type = "number", levels = NULL) list(json = json, type =
 
 call_json <- function(name, ...) {
   arguments <- vapply(list(...), function(part) if (is.list(part)) part$json else part, "")
-  json_object(list(kind = "\"call\"", name = json_any(name), args = tokens_of(arguments)))
+  json_object(list(kind = "\"call\"", name = json_any(name), args = json_listed(arguments)))
 }
 
 number_json <- function(x) json_object(list(kind = "\"number\"", number = json_doubles(as.double(x))))

@@ -10,7 +10,7 @@ export_gbm <- function(model, sample, n.trees = NULL) {
   classes <- if (model$distribution$name == "multinomial") as.character(model$classes)
   sums <- max(length(classes), 1L)
   payload <- c(
-    list(kind = json_any("trees"), features = tokens_of(features), compare = json_any("lt")),
+    list(kind = json_any("trees"), features = json_listed(features), compare = json_any("lt")),
     gbm_trees(model, n.trees, sums),
     list(outputs = sprintf("%d", sums), start = json_numbers(rep(model$initF, sums)), link = json_object(gbm_link(model)),
          answer = json_any(if (sums > 1L) "classes" else "score"))

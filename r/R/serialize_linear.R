@@ -21,7 +21,7 @@ export_linear <- function(model, sample, link, predict) {
   keep <- which(!is.na(coefficients)) # those that are not, predict() leaves out
   payload <- list(
     kind = json_any("linear"), design = design_json(design, keep),
-    coefficients = tokens_of(json_numbers(coefficients[keep])), offsets = tokens_of(offsets_of(model, terms, scope)),
+    coefficients = json_listed(json_numbers(coefficients[keep])), offsets = json_listed(offsets_of(model, terms, scope)),
     link = json_object(link), answer = json_any("score")
   )
   exported_model(scope, payload, function(rows) score_cells(suppressWarnings(predict(rows))), "pass",

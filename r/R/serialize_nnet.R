@@ -49,9 +49,9 @@ network_weights <- function(model) {
   direct <- lapply(outer, `[`, inputs)
   activation <- if (isTRUE(as.logical(model$softmax))) "softmax" else if (model$nsunits < model$nunits) "identity" else "logistic"
   list(
-    hidden = tokens_of(lapply(inner, function(w) json_numbers(w[c(1L, inputs)]))),
-    output = tokens_of(lapply(outer, function(w) json_numbers(w[c(1L, hidden)]))),
-    skip = if (any(unlist(direct) != 0)) tokens_of(lapply(direct, json_numbers)) else "null",
+    hidden = json_listed(lapply(inner, function(w) json_numbers(w[c(1L, inputs)]))),
+    output = json_listed(lapply(outer, function(w) json_numbers(w[c(1L, hidden)]))),
+    skip = if (any(unlist(direct) != 0)) json_listed(lapply(direct, json_numbers)) else "null",
     activation = json_any(activation)
   )
 }

@@ -10,7 +10,7 @@ export_random_forest <- function(model, sample) {
   columns <- lapply(forest_variables(model), column_json_of, scope)
   classes <- if (model$type == "classification") as.character(model$classes)
   payload <- c(
-    list(kind = json_any("trees"), features = tokens_of(lapply(columns, `[[`, "json")), compare = json_any("leq")),
+    list(kind = json_any("trees"), features = json_listed(lapply(columns, `[[`, "json")), compare = json_any("leq")),
     forest_trees(model, scope), list(divide = sprintf("%d", as.integer(forest$ntree)), null_rows = "true"),
     if (length(classes)) list(cutoff = json_numbers(forest$cutoff), answer = json_any("classes"))
     else list(answer = json_any("score"), calibration = if (length(model$coefs)) json_numbers(model$coefs) else "null")

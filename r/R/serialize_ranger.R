@@ -13,7 +13,7 @@ export_ranger <- function(model, sample) {
   features <- lapply(names, column_json_of, scope)
   classes <- ranger_classes(forest)
   payload <- c(
-    list(kind = json_any("trees"), features = tokens_of(lapply(features, `[[`, "json")), compare = json_any("leq")),
+    list(kind = json_any("trees"), features = json_listed(lapply(features, `[[`, "json")), compare = json_any("leq")),
     ranger_trees(forest, scope, classes), list(divide = sprintf("%d", as.integer(forest$num.trees))),
     list(answer = json_any(if (length(classes)) "classes" else "score"))
   )
@@ -62,7 +62,7 @@ ranger_trees <- function(forest, scope, classes) {
     trees$labels <- json_integers(ifelse(nodes$inner, 1L, match(packed, present)) - 1L)
   } else {
     counts <- unlist(forest$terminal.class.counts, recursive = FALSE)
-    trees$values <- tokens_of(lapply(match(present, forest$class.values), function(k) {
+    trees$values <- json_listed(lapply(match(present, forest$class.values), function(k) {
       values <- vapply(counts, function(count) if (length(count)) count[k] else 0, 0)
       json_numbers(ifelse(nodes$inner, 0, values), "a probability")
     }))

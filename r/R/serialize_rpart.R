@@ -12,7 +12,7 @@ export_rpart <- function(model, sample) {
   classes <- attr(model, "ylevels")
   values <- if (length(classes)) frame$yval2[, 1L + length(classes) + seq_along(classes), drop = FALSE] else frame$yval
   payload <- c(
-    list(kind = json_any("partition"), features = tokens_of(features)), rpart_nodes(model, names(features)),
+    list(kind = json_any("partition"), features = json_listed(features)), rpart_nodes(model, names(features)),
     list(values = tokens_by_row(t(as.matrix(values)), "a prediction")),
     if (length(classes)) list(labels = json_integers(frame$yval - 1L)),
     list(answer = json_any(if (length(classes)) "classes" else "score"))
@@ -58,9 +58,9 @@ rpart_nodes <- function(model, features) {
   tests <- lapply(seq_len(nrow(frame)), function(i) {
     if (leaf[i]) return("[]")
     surrogates <- if (uses > 0L) frame$ncompete[i] + seq_len(frame$nsurrogate[i])
-    tokens_of(vapply(before[i] + 1L + c(0L, surrogates), rpart_test, "", model = model, features = features))
+    json_listed(vapply(before[i] + 1L + c(0L, surrogates), rpart_test, "", model = model, features = features))
   })
-  list(left = json_integers(left), right = json_integers(right), tests = tokens_of(tests), majority = json_integers(majority))
+  list(left = json_integers(left), right = json_integers(right), tests = json_listed(tests), majority = json_integers(majority))
 }
 
 rpart_test <- function(row, model, features) {

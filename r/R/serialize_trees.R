@@ -14,11 +14,11 @@ trees_json <- function(sizes, nodes, sets = list(), set_of = NULL) {
     threshold = json_numbers(ifelse(inner & !by_set, nodes$threshold, 0), "a threshold"),
     left = at_inner(nodes$left, -1L), right = at_inner(nodes$right, -1L),
     missing = if (is.null(nodes$missing)) "null" else at_inner(nodes$missing, -1L),
-    split = if (any(by_set)) json_integers(ifelse(by_set, set_of - 1L, -1L)) else "null", splits = tokens_of(sets)
+    split = if (any(by_set)) json_integers(ifelse(by_set, set_of - 1L, -1L)) else "null", splits = json_listed(sets)
   )
 }
 
-leaf_values <- function(nodes, values) tokens_of(json_numbers(ifelse(nodes$inner, 0, values), "a prediction"))
+leaf_values <- function(nodes, values) json_listed(json_numbers(ifelse(nodes$inner, 0, values), "a prediction"))
 
 # Columns that are factors; their codes count from 0 in the service.
 coded_features <- function(scope, numbers) {
