@@ -138,7 +138,7 @@ class Gristmill(System):
         here = self.installation
         self.python = here.python
         self.folder = home.r_models if self.kind == "r" else home.models("gristmill", here.python)
-        versions: dict[str, str] = json.loads((self.folder / "versions.json").read_text())
+        versions = self.versions()
         home.say(f"Publishing the services of {self.title}")
         port = free_port()
         origin = f"http://127.0.0.1:{port}"
@@ -171,6 +171,11 @@ class Gristmill(System):
                 )
                 if done.returncode:
                     raise Unavailable(f"{' '.join(command[:3])}: {done.stderr[-500:]}")
+
+    def versions(self) -> dict[str, str]:
+        """Of what fitted the models."""
+        found: dict[str, str] = json.loads((self.folder / "versions.json").read_text())
+        return found
 
     def service(self, boston: Boston, model: str) -> dict[str, Any]:
         """What `publish` takes for one of the models."""

@@ -1,4 +1,4 @@
-"""Draw the figures. Run in the plotting environment: plots.py scoring|soak RESULTS.json OUT.png."""
+"""Draw the figures. Run in the plotting environment: plots.py scoring|soak|realtime RESULTS.json OUT.png."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import matplotlib as mpl  # type: ignore[import-not-found]
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # type: ignore[import-not-found]
+from matplotlib.ticker import NullFormatter  # type: ignore[import-not-found]
 
 OURS, THEIRS, FLOOR = "#c0392b", "#7f8c8d", "#bdc3c7"
 
@@ -78,6 +79,67 @@ def soak(results: dict[str, Any], out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+def realtime(results: dict[str, Any], out: Path) -> None:
+    """Rates of the most callers with the echo beside them, waits of one; below, memory under the ramps."""
+    measured = results["measurements"]
+    callers = sorted({m["case"]["callers"] for m in measured})
+    shown = [m for m in measured if m["case"]["model"] != "none"]
+    groups = sorted({(m["case"]["model"], m["case"]["rows"]) for m in shown})
+    figure, grid = plt.subplots(
+        len(groups) + bool(results["ramps"]),
+        2,
+        figsize=(11, 2.3 * (len(groups) + bool(results["ramps"]))),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, (model, rows) in enumerate(groups):
+        title = f"{model}, {rows} row{'s' * (rows > 1)}"
+        found = middles(measured, model, rows, callers[-1], "rate")
+        bars(grid[row][0], f"{title}, {callers[-1]} callers", found, "calls/s")
+        waits = {m["case"]["callers"] for m in shown if m["case"]["rows"] == rows}
+        found = middles(measured, model, rows, min(waits), "p50_ms")
+        bars(grid[row][1], f"{title}, {min(waits)} caller{'s' * (min(waits) > 1)}, p50", found, "ms")
+        grid[row][1].set_xscale("log")
+        grid[row][1].xaxis.set_major_formatter(NullFormatter())
+        grid[row][1].xaxis.set_minor_formatter(NullFormatter())
+    for axes, ramp in zip(grid[-1], results["ramps"], strict=False):
+        users(axes, ramp)
+    for axes in grid[-1][len(results["ramps"]) :] if results["ramps"] else ():
+        axes.set_visible(False)
+    figure.savefig(out, dpi=110)
+
+
+def middles(
+    measured: list[dict[str, Any]], model: str, rows: int, callers: int, figure: str
+) -> dict[str, float]:
+    """System → median over the rounds; the echo, which has no model, is part of each."""
+    seen: dict[str, list[float]] = {}
+    for m in measured:
+        case = m["case"]
+        if case["model"] in {model, "none"} and (case["rows"], case["callers"]) == (rows, callers):
+            value = (m["calls"] - m["wrong"]) / m["seconds"] if figure == "rate" else m[figure]
+            seen.setdefault(m["system"], []).append(value)
+    return {system: median(values) for system, values in seen.items()}
+
+
+def users(axes: Any, ramp: dict[str, Any]) -> None:
+    """Memory and users over time."""
+    seconds = [point["seconds"] for point in ramp["series"]]
+    axes.plot(seconds, [point["pss_mb"] for point in ramp["series"]], color=OURS, label="PSS, MB")
+    axes.fill_between(
+        seconds, [point["users"] for point in ramp["series"]], color=FLOOR, alpha=0.5, label="users"
+    )
+    axes.set(ylim=(0, None), xlabel="seconds")
+    shape = f"{ramp['shape']['users']:,} users, {ramp['shape']['rows']:,} rows a call"
+    axes.set_title(
+        f"{ramp['system']}, {ramp['model']}, {shape}: {ramp['rate']:,.0f} calls/s, {ramp['errors']} errors",
+        fontsize=9,
+    )
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 if __name__ == "__main__":
-    draw = {"scoring": scoring, "soak": soak}[sys.argv[1]]
+    draw = {"scoring": scoring, "soak": soak, "realtime": realtime}[sys.argv[1]]
     draw(json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]))

@@ -43,9 +43,15 @@ def verdict_rows(found: Sequence[Verdict]) -> list[list[str]]:
     return rows
 
 
-def markdown(results: Results, systems: Mapping[str, tuple[str, str]]) -> str:
-    """The whole report. `systems`: name → (title, language), in the order to show."""
-    parts = [_heading(results), "### Targets\n\n" + table(VERDICT_HEAD, verdict_rows(verdicts(results)))]
+def markdown(
+    results: Results, systems: Mapping[str, tuple[str, str]], found: Sequence[Verdict] | None = None
+) -> str:
+    """The whole report. `systems`: name → (title, language), in the order to show.
+
+    `found`: verdicts other than those on the targets of scoring.
+    """
+    judged = verdicts(results) if found is None else found
+    parts = [_heading(results), "### Targets\n\n" + table(VERDICT_HEAD, verdict_rows(judged))]
     for language in ("Python", "R"):
         shown = [name for name in systems if systems[name][1] == language]
         models = {m.case.model for m in results.measurements if m.system in shown} - {NO_MODEL}

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 SHOWN = ("scikit-learn", "numpy", "pandas", "uvicorn", "uvloop", "httptools", "orjson", "fastapi")
-SERVERS = ("mlserver", "mlserver-sklearn", "kserve", "gristmill")
+SERVERS = ("mlserver", "mlserver-sklearn", "kserve", "bentoml", "litserve", "gristmill")
 
 
 def versions() -> dict[str, str]:

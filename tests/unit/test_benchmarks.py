@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from benchmarks.harness.boston import Boston
 from benchmarks.harness.cases import Case, Measurement, Results, cases
 from benchmarks.harness.home import Unavailable
 from benchmarks.harness.load import Request, Wrong, figures, needles, script
+from benchmarks.harness.ramp import Ramp, Shape
+from benchmarks.harness.realtime_targets import by_the_best, realtime_targets, share_of_echo
 from benchmarks.harness.report import markdown, number, replace_section
 from benchmarks.harness.targets import Target, Verdict, of_capacity, ratio, verdicts
 
@@ -164,3 +167,34 @@ def test_a_marked_section_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert file.read_text() == "before\n<!-- soak: begin -->\nnew\n<!-- soak: end -->\nafter\n"
     with pytest.raises(ValueError, match="has no section"):
         replace_section(file, "scoring", "new")
+
+
+def test_the_share_of_the_echo_is_taken_at_the_same_rows_and_callers() -> None:
+    echo = Case(model="none", rows=1, callers=64)
+    found = results(measured("ours", 400), measured("echo", 1000, case=echo), measured("ours", 300, round=2))
+    assert share_of_echo("ours", MANY)(found) == 40
+    assert share_of_echo("ours", Case(model="linear", rows=1, callers=1))(found) is None
+
+
+def test_the_best_rival_is_that_of_each_round_and_all_must_have_run() -> None:
+    found = results(
+        measured("ours", 400, round=1),
+        measured("a", 200, round=1),
+        measured("b", 100, round=1),
+        measured("ours", 400, round=2),
+        measured("a", 100, round=2),
+        measured("b", 50, round=2),
+    )
+    assert by_the_best("ours", ("a", "b"), MANY)(found) == 3
+    assert by_the_best("ours", ("a", "b", "c"), MANY)(found) is None
+
+
+def test_memory_grows_from_when_all_users_are_there() -> None:
+    series = [{"seconds": i, "pss_mb": 100.0 + 10 * (i > 25), "users": 10} for i in range(31)]
+    ramp = Ramp(system="ours", model="forest", shape=asdict(Shape()), calls=90, wrong=10, lost=2)
+    ramp.series = [{"seconds": 0.0, "pss_mb": 50.0, "users": 0}, *series]
+    assert (ramp.errors, ramp.rate, ramp.peak_mb) == (12, 2, 110)
+    assert ramp.growth == pytest.approx(10)
+    words = [verdict.word for verdict in verdicts(results(), realtime_targets([ramp]))]
+    assert words[-2:] == ["missed", "met"]
+    assert set(words[:-2]) == {"not measured"}
