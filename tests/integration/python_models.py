@@ -340,6 +340,8 @@ def _statistics() -> dict[str, Callable[[], Case]]:
         "Poisson": arrays(lambda frame, x: sm.Poisson(frame["count"], x).fit(disp=0)),
         "GLM binomial, logit": glm("yes", families.Binomial()),
         "GLM binomial, complementary log-log": glm("yes", families.Binomial(families.links.CLogLog())),
+        "GLM binomial, probit": glm("yes", families.Binomial(families.links.Probit())),
+        "GLM binomial, Cauchy": glm("yes", families.Binomial(families.links.Cauchy())),
         "GLM Poisson, log": glm("count", families.Poisson()),
         "GLM gamma, inverse": glm("value", families.Gamma()),
         "GLM Poisson, root": glm("count", families.Poisson(families.links.Sqrt())),

@@ -6,6 +6,7 @@ The path is the server's own: the file is vetted, the rows are read from JSON, O
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import ensemble, linear_model
+from threadpoolctl import threadpool_limits
 
 import gristmill
 from gristmill.realtime import container
@@ -24,6 +26,13 @@ from tests.integration.python_models import CASES, NUMBERS, Case, people
 TOLERANCE = 1e-9
 #: XGBoost computes in single precision, whose last bit is 1e-7, and its expf differs from machine to machine.
 SINGLE = 1e-6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are fitted in no time by one thread, while several wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def native(case: Case) -> Model:

@@ -21,6 +21,8 @@ def arranged(sample: Any, wanted: list[str] | None) -> Any:
     Raises InvalidInput for a sample that is neither frame nor matrix, is empty, or lacks a column.
     """
     pandas = _pandas()
+    if hasattr(sample, "to_pandas"):  # Polars, Arrow
+        sample = sample.to_pandas()
     if not isinstance(sample, pandas.DataFrame):
         array = np.asarray(sample)
         if array.ndim != 2:
@@ -51,7 +53,9 @@ def _pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise InvalidInput("serializing a model needs pandas: pip install pandas") from None
+        raise InvalidInput(
+            "serializing a model needs pandas, which is not installed: pip install gristmill[realtime]"
+        ) from None
     return pd
 
 

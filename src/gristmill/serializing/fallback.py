@@ -19,7 +19,7 @@ __all__ = ["converted"]
 #: What is not run: control flow, sizes that depend on values, and what would not be exact.
 _REFUSED = {
     *("Compress", "ConstantOfShape", "Expand", "If", "Loop", "NonZero", "Range", "Scan", "SequenceMap"),
-    *("Tile", "Unique"),
+    *("LpNormalization", "Tile", "Unique"),
     # Single precision only:
     *("LinearClassifier", "LinearRegressor", "Scaler", "SVMClassifier", "SVMRegressor"),
     *("TreeEnsembleClassifier", "TreeEnsembleRegressor"),
@@ -39,7 +39,7 @@ def converted(context: Context, model: Any, table: Table) -> Any:
     context.graph.extend(nodes, tensors)
     outputs = [names[output.name] for output in graph.output]
     if hasattr(model, "predict"):
-        return _prediction(context, model, outputs, graph)
+        return _prediction(context, model, len(table), outputs, graph)
     width = _width(model, len(table))
     if graph.output[0].type.tensor_type.elem_type != _ONE:
         outputs[0] = context.graph.cast(outputs[0])
@@ -95,9 +95,12 @@ def _renamed(
     return nodes, tensors
 
 
-def _prediction(context: Context, model: Any, outputs: list[str], graph: onnx.GraphProto) -> Prediction:
+def _prediction(
+    context: Context, model: Any, width: int, outputs: list[str], graph: onnx.GraphProto
+) -> Prediction:
     if not hasattr(model, "classes_"):
-        return Prediction("regression", _double(context, outputs[0], graph, 0), 1)
+        width = np.asarray(model.predict(np.zeros((1, width)))).size
+        return Prediction("regression", _double(context, outputs[0], graph, 0), width)
     scores = _double(context, outputs[1], graph, 1)
     width = len(model.classes_)
     if not hasattr(model, "predict_proba"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gristmill.errors import InvalidInput
-from gristmill.serializing import links
+from gristmill.serializing import distributions, links
 from gristmill.serializing.graph import Graph
 from gristmill.serializing.registry import Context, Prediction, converts
 from gristmill.serializing.table import Table
@@ -42,8 +43,8 @@ def results(context: Context, model: Any, table: Table) -> Prediction:
 def _inverse(context: Context, model: Any, raw: str, kind: str) -> str:
     if kind in _LINEAR - {"MixedLM"}:
         return raw
-    if kind == "Logit":
-        return links.expit(context.graph, raw)
+    if kind in {"Logit", "Probit"}:
+        return _LINKS[kind.lower()](context.graph, raw)
     if kind in _LOGARITHMIC:
         return links.exp(context.graph, raw)
     if kind in {"GLM", "GEE"}:
@@ -53,18 +54,26 @@ def _inverse(context: Context, model: Any, raw: str, kind: str) -> str:
                 model, f"the inverse of its link {type(model.family.link).__name__} is not known"
             )
         return made
-    raise context.refuse(model, "OLS, WLS, GLS, QuantReg, RLM, GLM, Logit, Poisson and NegativeBinomial can")
+    raise context.refuse(
+        model, "OLS, WLS, GLS, QuantReg, RLM, GLM, Logit, Probit, Poisson, NegativeBinomial can"
+    )
+
+
+#: Inverses of links without parameters.
+_LINKS: dict[str, Callable[[Graph, str], str]] = {
+    "cauchy": distributions.cauchy,
+    "identity": lambda graph, raw: raw,
+    "log": links.exp,
+    "logit": links.expit,
+    "probit": distributions.normal,
+}
 
 
 def _unlinked(graph: Graph, link: Any, raw: str) -> str | None:
     """The inverse of a link of statsmodels, or None."""
     name = type(link).__name__.lower()
-    if name in {"identity", "logit", "log"}:
-        return {
-            "identity": lambda: raw,
-            "logit": lambda: links.expit(graph, raw),
-            "log": lambda: links.exp(graph, raw),
-        }[name]()
+    if name in _LINKS:
+        return _LINKS[name](graph, raw)
     if name in {"power", "inversepower", "inversesquared", "sqrt"}:
         return graph.add("Pow", raw, graph.constant(1.0 / float(link.power)))
     one = graph.constant(1.0)

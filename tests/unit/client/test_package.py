@@ -15,6 +15,9 @@ import gristmill.errors
 ROOT = Path(gristmill.__file__).parent
 PORTABLE = [
     *sorted((ROOT / "client").rglob("*.py")),
+    *sorted((ROOT / "serializing").rglob("*.py")),
+    *sorted((ROOT / "realtime/graphs").rglob("*.py")),
+    ROOT / "realtime/container.py",
     *sorted((ROOT / "app").glob("client_cli*.py")),
     ROOT / "app/cli.py",
     ROOT / "app/status.py",

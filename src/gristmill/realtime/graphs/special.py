@@ -50,7 +50,7 @@ _ROOT_32, _INVERSE_ROOT_2PI = 5.656854249492380195206754896838, 0.39894228040143
 def _ratio(b: Builder, x: str, above: Sequence[float], below: Sequence[float]) -> str:
     """The quotient of two polynomials, as Cody writes them: the last of `above` leads."""
     top, bottom = b.op("Mul", x, above[-1]), x
-    for over, under in zip(above[:-2], below[:-1], strict=True):
+    for over, under in zip(above[:-2], below[:-1]):
         top = b.op("Mul", b.op("Add", top, over), x)
         bottom = b.op("Mul", b.op("Add", bottom, under), x)
     return b.op("Div", b.op("Add", top, above[-2]), b.op("Add", bottom, below[-1]))
