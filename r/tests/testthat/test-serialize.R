@@ -159,3 +159,15 @@ test_that("publishing takes what serializeModel() makes, and refuses the rest wi
   expect_s3_class(other, "gristmill_not_supported")
   expect_match(conditionMessage(other), "serviceType = \"Script\"", fixed = TRUE)
 })
+
+test_that("a fitted model is published as a realtime service, which scores as predict() does", {
+  local_login()
+  cars <- mtcars
+  model <- lm(mpg ~ log(wt) * factor(cyl) + poly(hp, 2), cars)
+  api <- publishService("rt-lm", model = model, serviceType = "Realtime")
+  withr::defer(deleteService("rt-lm", api$capabilities()$version))
+  rows <- cars[c("wt", "cyl", "hp")]
+  expect_equal(api$consume(rows)$output("outputData")$Score, unname(predict(model)), tolerance = 1e-12)
+  missing <- transform(rows[1:2, ], wt = c(NA, 3))
+  expect_identical(is.na(api$consume(missing)$output("outputData")$Score), c(TRUE, FALSE))
+})
