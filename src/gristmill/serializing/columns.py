@@ -9,7 +9,7 @@ import numpy as np
 
 from gristmill.errors import InvalidInput
 
-__all__ = ["arranged", "cells", "chosen_rows", "factors_of", "kinds_of"]
+__all__ = ["arranged", "cells", "chosen_rows", "factors_of", "kinds_of", "nones_of"]
 
 #: Rows that travel with a model.
 _MOST_ROWS = 100
@@ -67,6 +67,12 @@ def kinds_of(frame: Any) -> dict[str, str]:
 def factors_of(frame: Any) -> frozenset[str]:
     """Columns that are pandas categoricals."""
     return frozenset(name for name, dtype in frame.dtypes.items() if str(dtype) == "category")
+
+
+def nones_of(frame: Any) -> frozenset[str]:
+    """Columns whose nulls are None: scikit-learn tells it from NaN, and imputers of NaN leave it alone."""
+    objects = [name for name, dtype in frame.dtypes.items() if str(dtype) == "object"]
+    return frozenset(name for name in objects if any(value is None for value in frame[name]))
 
 
 def _kind(name: str, column: Any) -> str:

@@ -20,7 +20,7 @@ def _is_null(value: Any) -> bool:
 def imputed(context: Context, model: Any, table: Table) -> Table:
     """One value for each column; columns that had none are left out, as in scikit-learn."""
     statistics = list(model.statistics_)
-    kept = [place for place, value in enumerate(statistics) if not _is_null(value)]
+    kept = [place for place, value in enumerate(statistics) if value is None or not _is_null(value)]
     if len(kept) < len(table) and getattr(model, "keep_empty_features", False):
         raise context.refuse(model, "a column had no value at all when it was fitted")
     numbers = [place for place in kept if not isinstance(table[place], Text)]
@@ -32,7 +32,9 @@ def imputed(context: Context, model: Any, table: Table) -> Table:
         cell = table[place]
         if not isinstance(cell, Text) or not _is_null(model.missing_values):
             raise context.refuse(model, f"missing_values={model.missing_values!r} is a text")
-        filled[place] = cell if cell.fill is not None else Text(cell.name, str(statistics[place]))
+        left = cell.name in context.inputs.nones and model.missing_values is not None
+        left = left or statistics[place] is None
+        filled[place] = cell if left or cell.fill is not None else Text(cell.name, str(statistics[place]))
     result = [filled[place] for place in kept]
     if getattr(model, "indicator_", None) is not None:
         result += missing(context, model.indicator_, table)

@@ -42,7 +42,9 @@ def serialized(model: Any, sample: Any, tolerance: float | None = None) -> bytes
     library = predicting.library_of(model)
     frame = columns.arranged(sample, predicting.column_names(model, library, sample))
     graph = Graph()
-    context = Context(graph, Inputs(graph, columns.kinds_of(frame), columns.factors_of(frame)))
+    context = Context(
+        graph, Inputs(graph, columns.kinds_of(frame), columns.factors_of(frame), columns.nones_of(frame))
+    )
     prediction = context.convert(model, context.inputs.table())
     if not hasattr(prediction, "scores"):
         raise InvalidInput(

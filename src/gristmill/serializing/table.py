@@ -82,6 +82,7 @@ class Inputs:
     graph: Graph
     kinds: dict[str, str]  #: name → numeric, integer, logical or character, in order
     factors: frozenset[str] = frozenset()  #: columns that are pandas categoricals in the sample
+    nones: frozenset[str] = frozenset()  #: columns whose nulls are None in the sample, not NaN
     refused: set[str] = field(default_factory=set)  #: columns in which a null cannot be scored
     #: Tensors [N, 1] of zeros, and of NaN in rows that the model cannot score.
     invalid: list[str] = field(default_factory=list)

@@ -129,6 +129,19 @@ def test_where_a_null_and_an_unknown_text_differ_it_is_fed_as_text() -> None:
     assert found["feeds"][-1] == {"name": "S", "dtype": "string", "columns": ["city"]}
 
 
+def test_an_imputer_of_nan_leaves_none_alone_as_it_does_in_scikit_learn() -> None:
+    rows = ROWS.assign(city=pd.Series(["Oslo", None, "Bern", "Rome"] * 3, dtype=object))
+    assert rows["city"][1] is None
+    steps = SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    model = encoded(steps[1], steps[0]).fit(rows, Y)
+    found = container.read(serialize_model(model, rows))
+    session = pytest.importorskip("onnxruntime").InferenceSession(found.payload)
+    numbers = rows[["x", "n", "on"]].to_numpy(np.float64)
+    texts = np.array([[text or ""] for text in rows["city"]], dtype=object)
+    (scores,) = session.run(None, {"X": numbers, "S": texts})
+    np.testing.assert_allclose(scores[:, 0], model.predict(rows), rtol=1e-12)
+
+
 def test_nulls_pass_only_where_the_model_takes_them() -> None:
     imputing = make_column_transformer((SimpleImputer(), ["x"]), ("passthrough", ["n"]))
     found = described(make_pipeline(imputing, linear_model.Ridge()).fit(NUMBERS, Y), NUMBERS)
