@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -30,6 +31,8 @@ _JSON_TYPES: dict[str, Any] = {
     "character": list[str | None],
     "factor": list[str | None],
 }
+#: Rows from which on what a call costs are its cells.
+_MANY = 64
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -78,12 +81,12 @@ class Reader:
         count = len(columns[0])
         if self._plain:
             try:
-                cells = np.array(columns, dtype=np.float64)
+                cells = _matrix(columns, count)
             except ValueError:  # columns of different lengths
                 return self._read_slowly(body)
-            if b"null" in body:
+            if b"null" in body if count < _MANY else np.isnan(cells).any():
                 self._refuse_missing(columns)
-            return Rows(count, [np.ascontiguousarray(cells.T, dtype=self._feeds[0].dtype)])
+            return Rows(count, [np.ascontiguousarray(cells, dtype=self._feeds[0].dtype)])
         return self.of_columns(columns) if set(map(len, columns)) == {count} else self._read_slowly(body)
 
     def of_columns(self, columns: Sequence[Sequence[Any] | NDArray[Any]]) -> Rows:
@@ -148,6 +151,22 @@ class Reader:
         if column.type == "factor" and kind in {"integer", "logical"}:
             return [None if cell is None else _level_text(cell) for cell in cells]
         raise InvalidInput(f"input {INPUT!r}, column {column.name!r}: expected {column.type}, and got {kind}")
+
+
+def _matrix(columns: Sequence[Sequence[float | None]], count: int) -> NDArray[np.float64]:
+    """Columns as [rows, columns], null as NaN. Raises ValueError if one has not `count` cells."""
+    if count == 1:
+        return np.array([[cell for (cell,) in columns]], dtype=np.float64)
+    if count >= _MANY:
+        cells = np.empty((len(columns), count))
+        pack = struct.Struct(f"{count}d").pack_into  # half the time that numpy takes for a list
+        try:
+            for row, column in zip(cells, columns, strict=True):
+                pack(row, 0, *column)
+        except struct.error:  # a null, or another number of cells
+            return np.array(columns, dtype=np.float64).T
+        return cells.T
+    return np.array(columns, dtype=np.float64).T
 
 
 class _Filler:
