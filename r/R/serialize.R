@@ -123,7 +123,7 @@ description_json <- function(exported, package, class, rows, expected) {
     origin = json_object(origin),
     response = if (length(exported$response)) json_any(exported$response[1L]),
     columns = json_listed(lapply(exported$columns, column_json)),
-    classes = if (!is.null(exported$classes)) json_listed(exported$classes, "the classes"),
+    classes = if (!is.null(exported$classes)) json_array(exported$classes, "the classes"),
     sample = json_object(list(columns = json_cells(rows), expected = json_cells(expected)))
   )
   json_object(members[!vapply(members, is.null, NA)])
@@ -131,6 +131,6 @@ description_json <- function(exported, package, class, rows, expected) {
 
 column_json <- function(column) {
   members <- lapply(column[c("name", "type", "missing", "unseen")], json_any)
-  if (column$type == "factor") members$levels <- json_listed(column$levels, "the levels")
+  if (column$type == "factor") members$levels <- json_array(column$levels, "the levels")
   json_object(members)
 }

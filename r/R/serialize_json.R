@@ -18,6 +18,6 @@ tokens_by_row <- function(x, what = "a coefficient") {
 
 # Columns of a data frame; a value that is missing or infinite is null.
 json_cells <- function(frame) {
-  cells <- lapply(names(frame), function(name) json_listed(frame[[name]], paste0("column '", name, "' of the sample")))
+  cells <- lapply(names(frame), function(name) json_array(frame[[name]], paste0("column '", name, "' of the sample")))
   json_object(stats::setNames(cells, names(frame)))
 }
