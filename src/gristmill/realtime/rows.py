@@ -162,7 +162,7 @@ def _matrix(columns: Sequence[Sequence[float | None]], count: int) -> NDArray[np
         pack = struct.Struct(f"{count}d").pack_into  # half the time that numpy takes for a list
         try:
             for row, column in zip(cells, columns, strict=True):
-                pack(row, 0, *column)
+                pack(row.data, 0, *column)
         except struct.error:  # a null, or another number of cells
             return np.array(columns, dtype=np.float64).T
         return cells.T

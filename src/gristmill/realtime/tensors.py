@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from gristmill.errors import InvalidInput
+from gristmill.realtime.arrays import doubles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,10 +47,14 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: bytes) -> ND
     _check_count(name, shape, len(cells))
     if kind == "O":
         return _objects(cells).reshape(shape)
-    dtype = np.float64 if kind != "f" and None in cells else np.dtype(DATATYPES[datatype])
-    try:
+    if kind == "f" or None in cells:
+        numbers = doubles(cells)
+        if kind != "f" or datatype == "FP64":
+            return numbers.reshape(shape)
         with np.errstate(over="ignore"):
-            found: NDArray[Any] = np.array(cells, dtype=dtype)
+            return numbers.astype(DATATYPES[datatype]).reshape(shape)
+    try:
+        found: NDArray[Any] = np.array(cells, dtype=DATATYPES[datatype])
     except OverflowError:
         raise InvalidInput(f"tensor {name[:60]!r}: a number is beyond {datatype}") from None
     return found.reshape(shape)

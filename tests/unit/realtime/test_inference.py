@@ -224,3 +224,15 @@ def test_metadata_name_datatypes_that_can_hold_what_the_columns_may_have() -> No
     found = inputs(model([*named, LEVELS]).description)
     assert [each["datatype"] for each in found] == ["FP64", "FP64", "FP64", "INT64", "FP64", "BOOL", "BYTES"]
     assert msgspec.json.encode(found[0]) == b'{"name":"c0","datatype":"FP64","shape":[-1]}'
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_many_rows_in_json_are_scored_as_few_are(missing: bool) -> None:
+    columns = {"a": [i / 7 for i in range(100)], "b": [*range(100)], "c": [i % 2 for i in range(100)]}
+    wanted: list[float | None] = [sum(row) for row in zip(*columns.values(), strict=True)]
+    if missing:
+        columns["a"][70], wanted[70] = None, None
+    tensors = [tensor(name, [100], "FP64", cells) for name, cells in columns.items()]
+    assert scores(sent(tensors)) == wanted
+    matrix = [list(row) for row in zip(*columns.values(), strict=True)]
+    assert scores(sent([tensor("x", [100, 3], "FP64", matrix)])) == wanted
