@@ -195,7 +195,7 @@ HOSTILE = [
     (changed(LINEAR, link={"name": "power", "power": 0.0}), "power"),
     (changed(LINEAR, design={"blocks": [numbers(2)], "products": [[0]]}, coefficients=[[1.0]]), "column 2"),
     (changed(LINEAR, design={"blocks": [numbers(0)], "products": [[7]]}, coefficients=[[1.0]]), "products"),
-    (changed(LINEAR, design={"blocks": [numbers(0)], "products": [[0] * 99]}, coefficients=[[1.0]]), "product of 99"),
+    (changed(LINEAR, design={"blocks": [numbers(0)], "products": [[0] * 99]}, coefficients=[[1.0]]), "of 99"),
     (changed(LINEAR, design={"blocks": [], "products": []}, coefficients=[[]]), "0 columns"),
     (of_expression(call("system", X)), "system"),
     (of_expression(call("+", X)), "1 arguments"),
