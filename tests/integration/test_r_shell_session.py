@@ -175,7 +175,9 @@ def test_an_object_comes_from_any_form_r_writes(session: RRuntime, tmp_path: Pat
     assert session.execute("y <- obj$a[2]; z <- obj$b", [], ["y", "z"]) == [("y", 2), ("z", "é")]
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"X\n\0\0", gzip.compress(b"RDX3\nX\n\0\0\0\3", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"X\n\0\0", gzip.compress(b"RDX3\nX\n\0\0\0\3", mtime=0)]
+)
 def test_an_object_that_cannot_be_loaded_is_named_and_the_session_lives(
     session: RRuntime, tmp_path: Path, content: bytes
 ) -> None:

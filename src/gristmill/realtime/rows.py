@@ -58,7 +58,6 @@ class Reader:
                 (f"c{i}", self._json_type(column), msgspec.field(name=column.name))
                 for i, column in enumerate(self._columns)
             ],
-            forbid_unknown_fields=True,
             gc=False,
         )
         call = msgspec.defstruct(
@@ -68,6 +67,15 @@ class Reader:
         only = self._feeds[0] if len(self._feeds) == 1 else None
         #: Where the one tensor is nothing but the columns, in order.
         self._plain = only is not None and only.plain and only.columns == list(range(len(self._columns)))
+
+    def _without_others(self, sent: Any) -> Any:
+        """Columns or records without what the model does not look at, as R's `predict` takes them."""
+        names = set(self._parameter.columns)
+        if isinstance(sent, dict):
+            return {name: cells for name, cells in sent.items() if name in names}
+        if isinstance(sent, list) and all(isinstance(record, dict) for record in sent):
+            return [{name: cell for name, cell in record.items() if name in names} for record in sent]
+        return sent
 
     def _json_type(self, column: Column) -> Any:
         return list[_Whole] if column.name in self._whole else _JSON_TYPES[column.type]
@@ -121,7 +129,7 @@ class Reader:
             raise InvalidInput(
                 f"the body has to be an object with {INPUT!r}, and nothing beside; it has {got}"
             )
-        frame = coerce(self._parameter, sent[INPUT])
+        frame = coerce(self._parameter, self._without_others(sent[INPUT]))
         assert isinstance(frame, FrameValue)
         if not frame.rows:
             return self.of_columns([[] for _ in self._columns])

@@ -89,19 +89,21 @@ class Inferring:
             return
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
             failure = _failure(error, name, version, request_id)
-        status = 200 if failure is None else failure.status
         if failure is not None:
             await respond(send, at_path(failure, scope["path"]), (b"x-request-id", request_id))
         else:
             sent = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)]
-            await send({"type": "http.response.start", "status": status, "headers": sent})
+            await send({"type": "http.response.start", "status": 200, "headers": sent})
             await send({"type": "http.response.body", "body": body})
         if self._context.log_scoring:
-            ms = round((perf_counter() - started) * 1000, 3)
-            user = None if caller is None else caller.name
-            id = request_id.decode()
             log.info(
-                "inferred", service=name, version=version, status=status, ms=ms, user=user, request_id=id
+                "inferred",
+                service=name,
+                version=version,
+                status=200 if failure is None else failure.status,
+                ms=round((perf_counter() - started) * 1000, 3),
+                user=None if caller is None else caller.name,
+                request_id=request_id.decode(),
             )
 
     async def _infer(
