@@ -95,7 +95,8 @@ def test_the_migration_page_does_what_it_says(server: Server, tmp_path: Path) ->
 def test_the_service_file_of_the_how_to_is_one(tmp_path: Path) -> None:
     from gristmill.app.client_cli_service_file import read_service_file
 
-    (toml,) = blocks("docs/howto/command-line.md", "toml")
+    toml, realtime = blocks("docs/howto/command-line.md", "toml")
+    assert 'realtime = "model.joblib"' in realtime
     (tmp_path / "service.toml").write_text(toml)
     (tmp_path / "score.py").write_text("def price(rows, factor):\n    return model.predict(rows) * factor\n")
     (tmp_path / "model.pkl").write_bytes(b"pickled")

@@ -110,8 +110,10 @@ def until_full(client: httpx.Client, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     time.sleep(0.05)  # the server hears of a death by the kernel, which takes a moment
     while True:
-        pools = client.get("/status").json()["components"]["backends"]["components"].values()
-        if all(pool["details"]["ready"] >= pool["details"]["initial"] for pool in pools):
+        backends = client.get("/status").json()["components"]["backends"]["components"]
+        pools = [each["details"] for name, each in backends.items() if name in {"Python", "R"}]
+        assert pools
+        if all(pool["ready"] >= pool["initial"] for pool in pools):
             return
         assert time.monotonic() < deadline, pools
         time.sleep(0.02)
