@@ -119,6 +119,8 @@ def by_the_package(folder: Path, rscript: str) -> None:
     run(folder, rscript, "bos_rf.R")
     run(folder, rscript, "bos_rf_deploy.R", "1.1.0")
     run(folder, rscript, "consume.R", "1.1.0")
+    headline("R: the forest as a realtime service, scored without R")
+    run(folder, rscript, "bos_rf_realtime.R")
 
 
 def in_python(folder: Path) -> list[str]:

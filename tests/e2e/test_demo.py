@@ -26,6 +26,7 @@ def test_the_demo_publishes_and_scores_from_both_languages_bit_for_bit() -> None
     assert told.stdout.count(told_of_batches) == languages
     if languages == 2:
         assert "10 rows scored by the package, equal bit for bit to predict()" in told.stdout
+        assert "10 rows scored without R, equal bit for bit to predict()" in told.stdout
         assert "batch of 2 sets of 10 rows: Complete - equal" in told.stdout
     assert "without the column lstat: status 400" in told.stdout
     assert "nothing of it is left" in told.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import math
+import uuid
 from typing import Any
 
 import httpx
@@ -104,23 +105,24 @@ def test_a_bad_item_of_a_batch_is_that_items_error(client: httpx.Client, path: s
 
 
 def test_a_new_model_takes_the_place_of_the_old(client: httpx.Client) -> None:
-    accepted(client.post("/realtime-services/changing/1", files=FILE), "text", 201)
+    name = f"rt-{uuid.uuid4().hex[:8]}"
+    accepted(client.post(f"/realtime-services/{name}/1", files=FILE), "text", 201)
     renamed = model_file(
         columns=[{"name": "z", "type": "numeric"}],
         feeds=[{"name": "X", "dtype": "double", "columns": ["z"]}],
         sample={"columns": {"z": [1.0]}, "expected": {"Score": [2.0]}},
     )
-    changed = client.patch("/realtime-services/changing/1", files={"model": ("m", renamed)})
+    changed = client.patch(f"/realtime-services/{name}/1", files={"model": ("m", renamed)})
     accepted(changed, "text")
     body = {"inputData": {"z": [4]}}
-    answer = accepted(client.post("/api/changing/1", json=body), "result")
+    answer = accepted(client.post(f"/api/{name}/1", json=body), "result")
     assert answer["outputParameters"]["outputData"] == {"Score": [8.0]}
-    accepted(client.patch("/realtime-services/changing/1", files={"description": (None, "new")}), "text")
-    (found,) = accepted(client.get("/services/changing/1"), "services")
+    accepted(client.patch(f"/realtime-services/{name}/1", files={"description": (None, "new")}), "text")
+    (found,) = accepted(client.get(f"/services/{name}/1"), "services")
     assert found["description"] == "new"
-    assert accepted(client.post("/api/changing/1", json=body), "result")["success"]
-    accepted(client.delete("/services/changing/1"), "text")
-    refused(client.post("/api/changing/1", json=body), 404)
+    assert accepted(client.post(f"/api/{name}/1", json=body), "result")["success"]
+    accepted(client.delete(f"/services/{name}/1"), "text")
+    refused(client.post(f"/api/{name}/1", json=body), 404)
 
 
 def test_a_version_that_exists_is_409_and_one_of_its_own_is_made_where_none_is_named(
