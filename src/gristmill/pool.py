@@ -220,7 +220,9 @@ class Pool:
         for request in reversed(waiting):
             if request.kind is not Kind.CALL or request.future.done():
                 continue
-            if request.moves >= _MOST_MOVES:
+            if self._closing:
+                request.fail(Draining("the server is shutting down"))
+            elif request.moves >= _MOST_MOVES:
                 request.fail(ShellDied("loading this service ended the process that tried, twice"))
             elif request.lane:
                 self._lanes.push_back(request)

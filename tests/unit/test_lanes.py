@@ -146,3 +146,13 @@ async def test_items_that_wait_make_the_pool_grow_and_end_with_it() -> None:
     for each in items:
         with pytest.raises((Draining, ShellDied)):
             await each
+
+
+@pytest.mark.parametrize("lane", ["", "a"])
+async def test_what_waits_behind_a_load_ends_with_the_pool_too(lane: str) -> None:
+    launcher, of = FakeLauncher(lambda process: None), service()  # loading never ends
+    async with a_pool(launcher) as pool:
+        (waiting,) = submit(pool, item(lane, of))
+        await until(lambda: any(frame.kind == Kind.CALL for frame in launcher.processes[0].seen))
+    with pytest.raises((Draining, ShellDied)):
+        await asyncio.wait_for(waiting, 5)
