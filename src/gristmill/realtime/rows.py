@@ -14,6 +14,7 @@ from gristmill.coerce import coerce
 from gristmill.errors import InvalidInput
 from gristmill.realtime.arrays import first_missing, in_order, missing_error
 from gristmill.realtime.description import INPUT, Column, Description, Feed
+from gristmill.realtime.many_rows import LONG, matrix_of
 from gristmill.schema import FrameValue
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class Reader:
 
     def read(self, body: bytes) -> Rows:
         """The rows of a caller's JSON. Raises InvalidInput that names the column and what is wrong."""
+        if self._plain and len(body) >= LONG:
+            matrix = matrix_of(body, self._parameter.columns)
+            if matrix is not None:
+                return Rows(len(matrix), [np.ascontiguousarray(matrix, dtype=self._feeds[0].dtype)])
         try:
             columns = msgspec.structs.astuple(self._decoder.decode(body).frame)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

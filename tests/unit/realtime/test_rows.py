@@ -85,6 +85,37 @@ def test_truth_values_are_numbers_where_numbers_are_asked_for() -> None:
     assert tensor.tolist() == [[1, 1], [0, 0]]
 
 
+def test_many_rows_are_read_as_few_are() -> None:
+    numbers = [0.1, -1e-300, 5e-324, 1.7976931348623157e308, 2**53 + 1, 3, 1 / 3] * 100
+    for other in (numbers, list(range(len(numbers))), [None, *numbers[1:]]):
+        (tensor,) = PLAIN.read(body({"b": other, "more": ["x"], "a": numbers})).tensors
+        np.testing.assert_array_equal(tensor, np.array([numbers, other], dtype=float).T)
+        assert tensor.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b'{"inputData": {"a": [%s], "b": [1]}}', "length"),
+        (b'{"inputData": {"a": [%s, "x"], "b": [1]}}', "'a'"),
+        (b'{"inputData": {"a": [%s], "b": [%s]}, "x": 1}', "nothing beside"),
+        (b'{"inputData": {"a": [%s], "c": [%s]}}', "'b' is missing"),
+        (b'{"inputData": {"a": [%s], "b": [%s]}', "not JSON"),
+        (b'{"inputData": [%s]}', "inputData"),
+        (b"[%s]", "inputData"),
+    ],
+)
+def test_of_many_rows_what_does_not_fit_is_refused_too(text: bytes, why: str) -> None:
+    numbers = b",".join([b"1.5"] * 1000)
+    with pytest.raises(InvalidInput, match=why):
+        PLAIN.read(text.replace(b"%s", numbers))
+
+
+def test_truth_values_in_many_rows_are_numbers_too() -> None:
+    (tensor,) = PLAIN.read(body({"a": [True, False] * 500, "b": [1, 0] * 500})).tensors
+    assert tensor.tolist() == [[1, 1], [0, 0]] * 500
+
+
 def test_numbers_are_levels_by_their_text() -> None:
     assert MIX.read(body(frame(kind=[1, 1]))).tensors[0][:, 2].tolist() == [2, 2]
 
