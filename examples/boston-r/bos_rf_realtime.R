@@ -7,10 +7,12 @@ bos_rf <- readRDS("bos_rf.rds")
 remoteLogin(Sys.getenv("GRISTMILL_URL", "http://localhost:12800"), username = "admin",
             password = Sys.getenv("GRISTMILL_PASSWORD"), session = FALSE)
 
-# The trees travel with a hundred rows and what predict() makes of them; the server compares before it publishes.
+# The trees travel with a hundred rows and what predict() makes of them; the server compares before it publishes. Where
+# the data that the model was fitted to are at hand, `model = bos_rf` is enough.
 suppressPackageStartupMessages(library(randomForest))
 version <- c(commandArgs(TRUE), "1.0.0")[1]
-api <- publishService("bos-rf-realtime", v = version, model = bos_rf, serviceType = "Realtime")
+model <- serializeModel(bos_rf, sample = MASS::Boston)
+api <- publishService("bos-rf-realtime", v = version, model = model, serviceType = "Realtime")
 api
 
 rows <- MASS::Boston[1:10, ]

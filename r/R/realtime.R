@@ -7,7 +7,8 @@ publish_realtime <- function(connection, method, name, v, model, descr, alias, c
   parts <- parts[!vapply(parts, is.null, NA)]
   if (!is.null(path)) parts$model <- curl::form_file(path, "application/octet-stream")
   url <- do.call(url_path, c(list("realtime-services", name), as.list(v)))
-  version_of(send(connection, method, url, do.call(form_body, parts)), v)
+  answer <- send(connection, method, url, do.call(form_body, parts))  # sent now, whether or not its answer is needed
+  version_of(answer, v)
 }
 
 # The path of a serialized model: its bytes begin with "blob". A fitted model is serialized now.

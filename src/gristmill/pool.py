@@ -30,8 +30,7 @@ _BATCH_DEPTH = 128
 _TICK_SECONDS = 0.1
 #: Ticks from one look at the memory of a busy, or an idle, shell to the next.
 _BUSY_TICKS, _IDLE_TICKS = 3, 20
-_FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 10.0
-_MOST_MOVES = 2
+_FIRST_BACKOFF, _LAST_BACKOFF, _MOST_MOVES = 0.1, 10.0, 2
 #: Lanes from which nothing ran for so long get a tenth of a shell, however many direct calls there are.
 _STARVED_SECONDS, _STARVED_SHARE = 0.1, 0.1
 
@@ -318,9 +317,8 @@ class Pool:
         """Spawn shells up to the initial number, unless a crash loop asks for patience."""
         if self._closing or self._loop.time() < self._not_before:
             return
-        while len(self._members) < max(self._settings.initial, at_least):
-            if not self._spawn():
-                return
+        while len(self._members) < max(self._settings.initial, at_least) and self._spawn():
+            continue
 
     def _spawn(self) -> bool:
         try:
