@@ -171,3 +171,16 @@ test_that("a fitted model is published as a realtime service, which scores as pr
   missing <- transform(rows[1:2, ], wt = c(NA, 3))
   expect_identical(is.na(api$consume(missing)$output("outputData")$Score), c(TRUE, FALSE))
 })
+
+test_that("a realtime service is published and changed under the version that is given", {
+  local_login()
+  name <- paste0("rt-version-", Sys.getpid())
+  api <- publishService(name, v = "2.1", model = lm(mpg ~ wt, mtcars), serviceType = "Realtime", descr = "first")
+  withr::defer(deleteService(name, "2.1"))
+  expect_equal(api$consume(data.frame(wt = 3))$output("outputData")$Score, unname(predict(lm(mpg ~ wt, mtcars), data.frame(wt = 3))))
+  updateService(name, "2.1", model = lm(mpg ~ hp, mtcars), serviceType = "Realtime", descr = "second")
+  changed <- getService(name, "2.1")
+  expect_identical(listServices(name, "2.1")[[1]]$description, "second")
+  expect_equal(changed$consume(data.frame(hp = 100))$output("outputData")$Score,
+               unname(predict(lm(mpg ~ hp, mtcars), data.frame(hp = 100))))
+})
