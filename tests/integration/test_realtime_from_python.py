@@ -44,7 +44,7 @@ def scored(model: Model, frame: pd.DataFrame) -> dict[str, list[Any]]:
     """Its answer to a call with these rows."""
     wanted = [column.name for column in model.description.columns]
     columns = {name: [None if pd.isna(cell) else cell for cell in frame[name].tolist()] for name in wanted}
-    rows = model.read(msgspec.json.encode({"inputData": columns}))
+    rows = model.reader.read(msgspec.json.encode({"inputData": columns}))
     values = model.run(rows.tensors, rows.rows)
     return dict(zip([output.name for output in model.description.outputs], values, strict=True))
 

@@ -65,7 +65,7 @@ def native(fitted: Path, name: str) -> tuple[Model, dict[str, Any]]:
 def scored(model: Model, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
     wanted = {column.name for column in model.description.columns}
     chosen = {name: cells for name, cells in columns.items() if name in wanted}
-    rows = model.read(msgspec.json.encode({"inputData": chosen}))
+    rows = model.reader.read(msgspec.json.encode({"inputData": chosen}))
     values = model.run(rows.tensors, rows.rows)
     names = [output.name for output in model.description.outputs]
     return {name: [_plain(cell) for cell in cells] for name, cells in zip(names, values, strict=True)}

@@ -38,7 +38,6 @@ class Model:
     def __init__(self, description: Description, session: onnxruntime.InferenceSession, size: int) -> None:
         self.description = description
         self.size = size  #: bytes of memory, roughly
-        self.read = Reader(description).read
         self.reader = Reader(description)
         self._session = session
         self._feeds = [feed.name for feed in description.feeds]

@@ -56,14 +56,7 @@ class Realtime:
 
     async def score(self, service: ServiceVersion, body: bytes) -> Answer:
         """Score the caller's JSON. Raises InvalidInput, Overloaded; RuntimeUnavailable without a model."""
-        scorer = self._ready(service) or await self.prepare(service)
-        start = perf_counter()
-        read = scorer.model.reader.read
-        if len(body) < _LONG:
-            rows = read(body)
-        else:
-            rows = await asyncio.get_running_loop().run_in_executor(self._executor, read, body)
-        return await scorer.submit(rows, perf_counter() - start)
+        return await self.score_rows(service, lambda model: model.reader.read(body), size=len(body))
 
     async def score_rows(
         self,
@@ -133,9 +126,14 @@ class Realtime:
         with self._open(digest) as file:
             return load(container.read(file.read()))
 
+    @property
+    def _bytes(self) -> int:
+        """Memory of all loaded models."""
+        return sum(scorer.model.size for scorer in self._scorers.values())
+
     def _evict(self, newest: str) -> None:
         """Drop what was used longest ago until the rest fits; calls under way keep what they use."""
-        while sum(each.model.size for each in self._scorers.values()) > self._settings.memory:
+        while self._bytes > self._settings.memory:
             oldest = next(iter(self._scorers))
             if oldest == newest:
                 return
@@ -151,7 +149,7 @@ class Realtime:
 
         async def warming() -> None:
             for service in reversed(found):
-                if sum(each.model.size for each in self._scorers.values()) > self._settings.memory // 2:
+                if self._bytes > self._settings.memory // 2:
                     return
                 try:
                     await self.prepare(service)
@@ -166,7 +164,7 @@ class Realtime:
         scorers = list(self._scorers.values())
         return {
             "models": len(scorers),
-            "bytes": sum(scorer.model.size for scorer in scorers),
+            "bytes": self._bytes,
             "calls": sum(scorer.calls for scorer in scorers),
             "rows": sum(scorer.rows for scorer in scorers),
             "runs": sum(scorer.runs for scorer in scorers),
