@@ -23,9 +23,11 @@ app = typer.Typer(
 )
 add_commands(app)
 if sys.version_info >= (3, 11):
+    from gristmill.app.deploy_cli import add_commands as add_deploy_commands
     from gristmill.app.serve import serve
 
     app.command(rich_help_panel="Administer")(serve)
+    add_deploy_commands(app)
 app.command(rich_help_panel="Administer")(status)
 
 
