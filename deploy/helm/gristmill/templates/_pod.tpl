@@ -8,11 +8,15 @@ metadata:
     {{- with .Values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- if or .Values.made .Values.podAnnotations }}
   annotations:
+    {{- if .Values.made }}
     gristmill/secrets: {{ include "gristmill.secretsDigest" . | quote }}
+    {{- end }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- end }}
 spec:
   serviceAccountName: {{ include "gristmill.serviceAccount" . }}
   automountServiceAccountToken: false

@@ -17,7 +17,6 @@ _CLOSING_SECONDS = 15
 def pod_template(release: Release) -> Object:
     """`spec.template` of the workload."""
     values = release.values
-    annotations = {"gristmill/secrets": _digest(release.secrets), **values["podAnnotations"]}
     spec: Object = {
         "serviceAccountName": service_account(release),
         "automountServiceAccountToken": False,
@@ -51,8 +50,16 @@ def pod_template(release: Release) -> Object:
                 "labelSelector": {"matchLabels": release.selector},
             }
         ]
-    labels = {**release.selector, **values["podLabels"]}
-    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec}
+    return {"metadata": _metadata(release), "spec": spec}
+
+
+def _metadata(release: Release) -> Object:
+    values = release.values
+    annotations = {**values["podAnnotations"]}
+    if release.secrets:
+        annotations["gristmill/secrets"] = _digest(release.secrets)
+    labels = {"labels": {**release.selector, **values["podLabels"]}}
+    return {**labels, "annotations": annotations} if annotations else {**labels}
 
 
 def service_account(release: Release) -> str:

@@ -28,6 +28,7 @@ class PodState:
     """A pod, as people ask after it."""
 
     name: str
+    uid: str
     phase: str  #: Pending, Running …, or the reason why a container waits
     ready: bool
     restarts: int
@@ -94,6 +95,7 @@ def pod_state(pod: Object) -> PodState:
         trouble = _trouble(containers, conditions, phase, status)
     return PodState(
         name=pod["metadata"]["name"],
+        uid=pod["metadata"]["uid"],
         phase="Ready" if ready else phase,
         ready=ready,
         restarts=sum(each.get("restartCount", 0) for each in containers),

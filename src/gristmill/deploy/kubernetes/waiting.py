@@ -91,26 +91,26 @@ def _given_up(
     namespace: str,
 ) -> str | None:
     """Why, if something has been in trouble for longer than we have patience."""
-    troubles = {pod.name: pod.trouble for pod in rollout.pods if pod.trouble}
+    troubles = {pod.uid: f"pod {pod.name}: {pod.trouble}" for pod in rollout.pods if pod.trouble}
     if rollout.trouble:
-        troubles[""] = rollout.trouble
-    for name in set(since) - set(troubles):
-        del since[name]
-    for name, trouble in troubles.items():
-        if clock.now() - since.setdefault(name, clock.now()) < patience.trouble:
+        troubles[""] = f"no pods are made: {rollout.trouble}"
+    for uid in set(since) - set(troubles):
+        del since[uid]
+    for uid, trouble in troubles.items():
+        if clock.now() - since.setdefault(uid, clock.now()) < patience.trouble:
             continue
-        if name and any(each["reason"] == _SCALING_UP for each in _events(cluster, name, namespace)):
+        if uid and any(each["reason"] == _SCALING_UP for each in _events(cluster, uid, namespace)):
             continue
-        return f"pod {name}: {trouble}" if name else f"no pods are made: {trouble}"
+        return trouble
     return None
 
 
 def why(cluster: Cluster, kind: str, name: str, namespace: str) -> str:
     """What the pods that are not ready have to say: their trouble, their events, their last lines."""
-    _, rollout = observe(cluster, kind, name, namespace)
+    workload, rollout = observe(cluster, kind, name, namespace)
     told = [_pod_report(cluster, pod, namespace) for pod in rollout.pods if not pod.ready][:2]
     if not rollout.pods:
-        events = _event_lines(_events(cluster, name, namespace))
+        events = _event_lines(_events(cluster, workload["metadata"]["uid"], namespace))
         told.append("\n".join([f"{kind} {name} has no pods", *events]))
     return "\n".join(told)
 
@@ -119,7 +119,7 @@ def _pod_report(cluster: Cluster, pod: PodState, namespace: str) -> str:
     lines = [f"pod {pod.name} is {pod.phase}, image {pod.image}"]
     if pod.trouble:
         lines.append(f"  {pod.trouble}")
-    lines += _event_lines(_events(cluster, pod.name, namespace))
+    lines += _event_lines(_events(cluster, pod.uid, namespace))
     log = _last_lines(cluster, pod, namespace)
     if log:
         lines += ["  its last lines:", *(f"    {line}" for line in log)]
@@ -139,8 +139,9 @@ def _last_lines(cluster: Cluster, pod: PodState, namespace: str) -> list[str]:
     return []
 
 
-def _events(cluster: Cluster, name: str, namespace: str) -> list[Any]:
-    found = cluster.all("v1", "Event", fields=f"involvedObject.name={name}", namespace=namespace)
+def _events(cluster: Cluster, uid: str, namespace: str) -> list[Any]:
+    """Of one pod or workload; by its uid, because a StatefulSet's pods have one name after the other."""
+    found = cluster.all("v1", "Event", fields=f"involvedObject.uid={uid}", namespace=namespace)
     return sorted(found, key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))
 
 
