@@ -56,6 +56,10 @@ class Api:
             "PATCH", path, content=content, headers={"Content-Type": "application/merge-patch+json"}
         )
 
+    def version(self) -> str:
+        version: str = self._call("GET", "/version")["gitVersion"]
+        return version
+
     def logs(self, pod: str, *, namespace: str, lines: int = 40) -> str:
         path = _path("pods", namespace, pod) + "/log"
         return self._client.get(path, params={"tailLines": str(lines)}).raise_for_status().text
@@ -76,7 +80,7 @@ class Api:
         kind: str,
         name: str,
         what: str,
-        holds: Callable[[Thing], bool],
+        holds: Callable[[Thing], object],
         *,
         namespace: str = "",
         seconds: float,

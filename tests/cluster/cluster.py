@@ -31,6 +31,14 @@ class Cluster:
     def kubeconfig(self) -> Path:
         return self.pki.kubeconfig("admin")
 
+    def version(self) -> str:
+        """What the API server and the node's kubelet say of themselves."""
+        server = self.api.version()
+        kubelet = self.api.list("nodes")[0]["status"]["nodeInfo"]
+        return (
+            f"API server {server}, kubelet {kubelet['kubeletVersion']}, {kubelet['containerRuntimeVersion']}"
+        )
+
 
 @contextlib.contextmanager
 def running_cluster(cache: Path) -> Iterator[Cluster]:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import gristmill
-
-__all__ = ["CALLERS", "Load", "callers"]
+__all__ = ["CALLERS", "Call", "Load", "callers"]
 
 CALLERS = 8
+Call = Callable[[], str | None]  #: says what is wrong with its answer, if anything
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,14 +52,11 @@ class Load:
 
 
 @contextmanager
-def callers(
-    connect: Callable[[], gristmill.Client], call: Callable[[gristmill.Client], str | None]
-) -> Iterator[Load]:
-    """Have them call meanwhile. `call` makes one call and says what is wrong with its answer, if anything."""
+def callers(new: Callable[[], Call]) -> Iterator[Load]:
+    """Have them call meanwhile; `new` makes the call of one caller."""
     load = Load()
     over = threading.Event()
-    clients = [connect() for _ in range(CALLERS)]
-    threads = [threading.Thread(target=_keep_calling, args=(client, call, load, over)) for client in clients]
+    threads = [threading.Thread(target=_keep_calling, args=(new(), load, over)) for _ in range(CALLERS)]
     for thread in threads:
         thread.start()
     try:
@@ -71,20 +67,13 @@ def callers(
         over.set()
         for thread in threads:
             thread.join()
-        for client in clients:
-            client.close()
 
 
-def _keep_calling(
-    client: gristmill.Client,
-    call: Callable[[gristmill.Client], str | None],
-    load: Load,
-    over: threading.Event,
-) -> None:
+def _keep_calling(call: Call, load: Load, over: threading.Event) -> None:
     while not over.is_set():
         begin = time.monotonic()
         try:
-            failure = call(client)
+            failure = call()
         except Exception as error:  # noqa: BLE001  whatever a caller gets instead of an answer is counted
             failure = f"{type(error).__name__}: {error}"
         load.add(time.monotonic() - begin, failure)
