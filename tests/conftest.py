@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gristmill.launch.isolation import detect
+from tests import containers
 from tests.servers import Server, let_pass, start_server
 
 # How long an example takes says more of what else the machine does than of the code.
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         lacking["needs_bubblewrap"] = "bubblewrap is not there, or cannot make a sandbox here"
         if not isolation.users:
             lacking["needs_isolation"] = "shells run as the user who runs the tests here"
+    if why := containers.lacking():
+        lacking["needs_docker"] = why
     for item in items:
         for marker, reason in lacking.items():
             if item.get_closest_marker(marker):
