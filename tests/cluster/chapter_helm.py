@@ -54,42 +54,34 @@ def play(scene: Scene, report: Report) -> None:
 
 
 def _kill_pods(caller: Caller, pods: Pods, report: Report) -> None:
-    with report.step("a pod is deleted under load") as step, caller.under_load("1.0.0") as load:
-        pods.delete_one()
-        pods.wait_until_settled(2)
-    with report.step("its calls") as step:
-        step.note(load.verdict())
-    with report.step("a pod is deleted by force under load") as step, caller.under_load("1.0.0") as load:
-        pods.delete_one(grace=0)
-        pods.wait_until_settled(2)
-    with report.step("its calls") as step:
-        step.note(load.verdict())
-    with report.step("a server is killed by SIGKILL under load") as step, caller.under_load("1.0.0") as load:
-        pods.kill_one()
-        pods.wait_until_settled(2)
-    with report.step("its calls") as step:
-        step.note(load.verdict())
+    for what, kill in (
+        ("a pod is deleted", pods.delete_one),
+        ("a pod is deleted by force", lambda: pods.delete_one(grace=0)),
+        ("a server ends by SIGKILL", pods.kill_one),
+    ):
+        with report.step(f"{what} under load") as step:
+            with caller.under_load("1.0.0") as load:
+                kill()
+                pods.wait_until_settled(2)
+            step.note(load.verdict())
 
 
 def _roll(helm: Helm, scene: Scene, caller: Caller, pods: Pods, report: Report) -> None:
-    with report.step("helm upgrade to version 1.1.0 under load") as step, caller.under_load("1.0.0") as load:
-        helm("upgrade", NAME, "--wait", "--timeout", "3m", values=_values(scene, "1.1.0"))
-        pods.wait_until_settled(2)
+    with report.step("helm upgrade to version 1.1.0 under load") as step:
+        with caller.under_load("1.0.0") as load:
+            helm("upgrade", NAME, "--wait", "--timeout", "3m", values=_values(scene, "1.1.0"))
+            pods.wait_until_settled(2)
         step.note(pods.seconds_to_ready())
-    with report.step("its calls, and one of the new version") as step:
         step.note(load.verdict())
         step.note(caller.call_once("1.1.0"))
-    with (
-        report.step("helm upgrade to an image that does not exist goes back") as step,
-        caller.under_load("1.1.0") as load,
-    ):
-        options = ("--wait", "--timeout", "30s", "--rollback-on-failure")
-        done = helm("upgrade", NAME, *options, values=_values(scene, "9.9.9"), check=False)
-        assert done.status != 0, "helm took it for good"
+    with report.step("helm upgrade to an image that does not exist goes back, under load") as step:
+        with caller.under_load("1.1.0") as load:
+            options = ("--wait", "--timeout", "30s", "--rollback-on-failure")
+            done = helm("upgrade", NAME, *options, values=_values(scene, "9.9.9"), check=False)
+            assert done.status != 0, "helm took it for good"
+            pods.wait_until_settled(2)
+            assert pods.image() == f"{scene.repository}:1.1.0", pods.image()
         step.note(done.errors.strip().splitlines()[-1][:150])
-        pods.wait_until_settled(2)
-        assert pods.image() == f"{scene.repository}:1.1.0", pods.image()
-    with report.step("its calls") as step:
         step.note(load.verdict())
 
 

@@ -44,13 +44,13 @@ class Node:
     def __enter__(self) -> Node:
         try:
             self._make_cgroups()
-            self._first = subprocess.Popen(
+            self._first = self._popen(
+                "node",
                 [
                     *("setpriv", "--pdeathsig", "KILL", "--"),
                     *("unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--"),
                     *("sh", str(HERE / "node.sh"), str(self.work), self.name),
                 ],
-                stdin=subprocess.DEVNULL,
             )
             self.wait_for("its namespaces", (self.work / "ready").exists)
             self._pid = _child_of(self._first.pid)
@@ -91,10 +91,7 @@ class Node:
 
     def start(self, name: str, *command: str) -> None:
         """Start a program that stays; it writes to log/`name`.log of the folder."""
-        with self.log_of(name).open("wb") as log:
-            self._started[name] = subprocess.Popen(
-                self.command(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+        self._started[name] = self._popen(name, self.command(*command))
 
     def log_of(self, name: str) -> Path:
         """Where `name` writes."""
@@ -121,6 +118,16 @@ class Node:
                     f"no sign of {what} within {seconds:g} s; the logs are in {self.work}/programs"
                 )
             time.sleep(0.1)
+
+    def _popen(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log_of(name).open("wb") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us alone, who end it in order
+            )
 
     def _make_cgroups(self) -> None:
         for controller in _controllers():

@@ -71,7 +71,8 @@ def explain(api: Api, namespace: str) -> str:
         states = [each.get("state") for each in status.get("containerStatuses", [])]
         lines.append(f"-- pod {name}: {status.get('phase')} {states}")
         with contextlib.suppress(Exception):  # there is no log before the container has started
-            lines.append(api.logs(name, namespace=namespace, lines=25))
+            log = api.logs(name, namespace=namespace, lines=2000).splitlines()
+            lines += [line for line in log if '"event": "request"' not in line][-25:]
     events = sorted(api.list("events", namespace=namespace), key=lambda event: event["lastTimestamp"] or "")
     lines += [f"-- event {event['involvedObject']['name']}: {event['message']}" for event in events[-15:]]
     return "\n".join(lines)

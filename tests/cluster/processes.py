@@ -16,8 +16,11 @@ def running(what: str, command: Sequence[str], log: Path) -> Iterator[subprocess
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "--", *command],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us alone, who end it in order
+        )
     try:
         yield process
         if process.poll() is not None:
