@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.cluster import chapter_deploy, chapter_helm, chapter_images, chapter_one_box, workshop
+from tests.cluster import chapter_deploy, chapter_helm, chapter_images, chapter_one_box
 from tests.cluster.boston import fit
 from tests.cluster.cluster import Cluster, running_cluster
 from tests.cluster.database import running_database
 from tests.cluster.registry import running_registry
 from tests.cluster.report import Report
 from tests.cluster.scene import Scene
+from tests.containers import docker_daemon
 
 CHAPTERS = {"helm": chapter_helm.play, "deploy": chapter_deploy.play, "one-box": chapter_one_box.play}
 
@@ -74,10 +74,15 @@ def _play(cache: Path, chapters: list[str]) -> int:
             database = stack.enter_context(running_database(cluster.node.network))
         with report.step("two versions of the model, by R"):
             boston = fit(work)
-        docker = stack.enter_context(workshop.docker(cache, work))
+        docker = stack.enter_context(docker_daemon())
         chapter_images.play(boston, registry, docker, report, work)
-        helm = Path(shutil.which("helm") or cache.parent / "helm" / "helm")
-        scene = Scene(cluster=cluster, registry=registry, database=database, boston=boston, helm=helm)
+        scene = Scene(
+            cluster=cluster,
+            registry=registry,
+            database=database,
+            boston=boston,
+            helm=cache.parent / "kubernetes-tools" / "helm",
+        )
         for name in chapters:
             CHAPTERS[name](scene, report)
     print(report.summary(), flush=True)

