@@ -16,7 +16,7 @@
 #' | `gristmill_not_logged_in` | no [remoteLogin()] came before |
 #' | `gristmill_wrong_password` | the server refused the name and password |
 #' | `gristmill_token_expired` | the login is over, and could not be renewed |
-#' | `gristmill_unreachable` | nobody answers at the address |
+#' | `gristmill_unreachable` | nobody answers at the address; a server that you are logged in to was waited for |
 #' | `gristmill_protocol_error` | something answers there that is not Gristmill |
 #' | `gristmill_bad_input` | an argument, an input or a column is missing or of the wrong type |
 #' | `gristmill_unknown_service` | there is no service of this name and version; also a `gristmill_not_found` |
@@ -37,6 +37,14 @@
 #' Most are errors. Where scripts written for mrsdeploy expect a result that they ask for its success, the condition
 #' is signalled as a warning, which the same classes catch, and the result is returned: a service call whose code
 #' failed, [remoteExecute()] of code that failed, [getRemoteFile()] of a file that is not there.
+#'
+#' @section Sent again:
+#' A server that is restarted, or replaced by its next version, costs time and no error: requests whose connection was
+#' refused, and those that the server refused before it began, are sent again, 4 times, and to a server that you are
+#' logged in to for 30 seconds. Where a connection breaks under way, nobody knows whether the server has done what it was
+#' asked. What changes nothing is then sent again, up to 4 times: reads, logins, and calls of services, which may so run
+#' twice; publishing, updating and deleting is not. `options(gristmill.retries = , gristmill.patience = )` set other
+#' numbers of times and seconds; with 0 retries nothing is sent again.
 #'
 #' Besides `message` a condition has the fields `status` (of HTTP, or `NULL`), `exception` (the server's name for it)
 #' and `request_id` (to find it in the server's log).

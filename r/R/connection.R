@@ -63,32 +63,25 @@ token_expired <- function(connection) {
 }
 
 # Send one request with the connection's token; a response as `exchange` gives it, if the server did not refuse. A token
-# that is refused is renewed once; a server that is busy is asked again. `classes` and `advice` refine what is raised:
-# by the class it would have, another class before it, and what to do.
-send <- function(connection, method, path, body = NULL, query = list(), to = NULL, classes = NULL, advice = NULL) {
+# that is refused is renewed once; what may be sent again is. `classes` and `advice` refine what is raised: by the class it
+# would have, another class before it, and what to do.
+send <- function(connection, method, path, body = NULL, query = list(), to = NULL, classes = NULL, advice = NULL,
+                 repeatable = method %in% c("GET", "HEAD")) {
   url <- paste0(connection$endpoint, path)
   if (length(query)) url <- paste0(url, "?", query_string(query))
-  for (attempt in 1:4) {
-    token <- access_token(connection)
-    response <- exchange(method, url, body, bearer(token), to, connection$handle)
-    if (response$status == 401L && attempt == 1L && !is.null(connection$tokens$renew)) {
-      if (identical(token, connection$tokens$access)) renew_tokens(connection)
-    } else if (!try_again(response, attempt)) break
-  }
-  check_response(response, connection, classes, advice)
+  attempt <- function() send_authorized(connection, method, url, body, to, fresh = !repeatable)
+  check_response(persistently(attempt, repeatable, known = TRUE), connection, classes, advice)
+}
+
+send_authorized <- function(connection, method, url, body, to, fresh) {
+  token <- access_token(connection)
+  response <- exchange(method, url, body, bearer(token), to, connection$handle, fresh)
+  if (response$status != 401L || is.null(connection$tokens$renew)) return(response)
+  if (identical(token, connection$tokens$access)) renew_tokens(connection)
+  exchange(method, url, body, bearer(connection$tokens$access), to, connection$handle, fresh)
 }
 
 bearer <- function(token) list(Authorization = paste("Bearer", token))
-
-# Whether to repeat: only what the server says that it has not begun, and only while the wait is short.
-try_again <- function(response, attempt) {
-  if (response$status != 503L || attempt > 3L) return(FALSE)
-  wait <- suppressWarnings(as.numeric(headers_of(response)[["retry-after"]] %||% NA))
-  exception <- problem_of(response)$exceptionType
-  if (is.na(wait) || wait > 5 || !isTRUE(exception %in% c("Overloaded", "Draining"))) return(FALSE)
-  Sys.sleep(wait)
-  TRUE
-}
 
 check_response <- function(response, connection, classes = NULL, advice = NULL) {
   if (response$status < 300L) return(response)

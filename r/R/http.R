@@ -6,9 +6,11 @@ file_body <- function(path) list(kind = "file", path = path)
 form_body <- function(...) list(kind = "form", parts = list(...))
 pairs_body <- function(...) list(kind = "pairs", bytes = charToRaw(query_string(list(...))))
 
-# A list of status, headers (raw), content (raw, or a path if `to` is one) and url. Raises gristmill_unreachable.
-exchange <- function(method, url, body = NULL, headers = list(), to = NULL, handle = curl::new_handle()) {
+# A list of status, headers (raw), content (raw, or a path if `to` is one) and url. Raises gristmill_unreachable. With
+# `fresh` on a connection of its own: on one that the server closes at that moment, curl itself would send again.
+exchange <- function(method, url, body = NULL, headers = list(), to = NULL, handle = curl::new_handle(), fresh = FALSE) {
   prepare(handle, method, body, headers)
+  if (fresh) curl::handle_setopt(handle, fresh_connect = TRUE)
   response <- tryCatch(
     if (is.null(to)) curl::curl_fetch_memory(url, handle) else curl::curl_fetch_disk(url, to, handle),
     error = function(problem) unreachable(url, conditionMessage(problem))
@@ -100,7 +102,9 @@ watch_progress <- function(handle, size) {
 unreachable <- function(url, reason) {
   abort(
     "gristmill_unreachable", paste0("cannot reach ", sub("^(https?://[^/]+).*", "\\1", url), ": ", reason),
-    "Check the address and its port, that the server is running, and that no proxy or firewall stands between."
+    "Check the address and its port, that the server is running, and that no proxy or firewall stands between.",
+    unsent = grepl(unsent_words, reason, ignore.case = TRUE) && !grepl(broken_words, reason, ignore.case = TRUE),
+    broken = grepl(broken_words, reason, ignore.case = TRUE)
   )
 }
 

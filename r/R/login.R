@@ -67,7 +67,8 @@ ask_secret <- function(prompt) {
 
 log_in <- function(endpoint, username, password) {
   body <- json_body(json_object(list(username = json_any(username), password = json_any(password))))
-  response <- exchange("POST", paste0(endpoint, "/login"), body)
+  attempt <- function() exchange("POST", paste0(endpoint, "/login"), body)
+  response <- persistently(attempt, repeatable = TRUE, known = FALSE)
   if (response$status == 401L) {
     abort(
       "gristmill_wrong_password", paste0(endpoint, " refused the name and password of ", username, "."),
@@ -82,7 +83,12 @@ tokens_of <- function(endpoint, answer) {
     answer$access_token, as.numeric(answer$expires_in %||% 3600), refresh = answer$refresh_token,
     renew = function(tokens) {
       body <- json_body(json_object(list(refreshToken = json_any(tokens$refresh))))
-      response <- exchange("POST", paste0(endpoint, "/login/refreshToken"), body)
+      # Good for one use: a second could pass for a thief's, and revoke all.
+      attempt <- function() exchange("POST", paste0(endpoint, "/login/refreshToken"), body, fresh = TRUE)
+      response <- tryCatch(persistently(attempt, repeatable = FALSE, known = TRUE), gristmill_unreachable = function(problem) {
+        problem$broken <- FALSE
+        stop(problem)
+      })
       tokens_of(endpoint, content_of(check_response(response, NULL)))
     },
     revoke = function(tokens) {

@@ -93,7 +93,8 @@ service_path <- function(record, ...) url_path("api", record$name, record$versio
 
 consume <- function(connection, record, inputs) {
   body <- json_body(json_inputs(inputs, record$inputParameterDefinitions))
-  response <- send(connection, "POST", service_path(record), body, classes = unknown_service, advice = see_list)
+  response <- send(connection, "POST", service_path(record), body, classes = unknown_service, advice = see_list,
+                   repeatable = TRUE)
   result <- result_of(parse_json(response$content), record, inputs)
   if (!result$success) {
     code_failed(label_of(record), result$errorMessage, context_of(inputs), severity = "warning")

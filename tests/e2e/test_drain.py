@@ -26,9 +26,11 @@ def test_calls_in_flight_finish_and_new_ones_get_503(serve: Callable[..., Server
         refused = late.post(path, json={})
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
+        assert refused.headers["Connection"] == "close"
         assert late.get("/health/live").status_code == 200
         caller.join()
     assert answers[0].json()["outputParameters"] == {"y": 1}
+    assert answers[0].headers["Connection"] == "close"
     assert server.process.wait(timeout=20) == 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from gristmill.app.one_write import OneWriteProtocol
+from gristmill.app.one_write import OneWriteProtocol, State
 
 __all__ = ["HttpServer"]
 
@@ -36,6 +36,8 @@ def _behind_proxy(app: Any) -> Any:
 class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers, which would close the port at once."""
 
+    server_state: State
+
     def __init__(self, app: Any, *, backlog: int) -> None:
         super().__init__(
             uvicorn.Config(
@@ -55,6 +57,15 @@ class HttpServer(uvicorn.Server):
             )
         )
         self.listening = asyncio.Event()
+        self.server_state = State()
+
+    def start_draining(self) -> None:
+        """From now on each answer is the last on its connection, so that callers open the next elsewhere."""
+        self.server_state.draining = True
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base does, and tell that it is done."""

@@ -10,8 +10,9 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-__all__ = ["OneWriteProtocol"]
+__all__ = ["OneWriteProtocol", "State"]
 
 #: Beyond this, joining two buffers costs more than a second write.
 _SMALL = 64 * 1024
@@ -57,8 +58,22 @@ class _Joining:
         return getattr(self._transport, name)
 
 
+class State(ServerState):
+    """What the connections of a server share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+
+
 class OneWriteProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=…)`."""
+
+    def on_headers_complete(self) -> None:
+        """As the base does; while the server drains, the answer says that it is the connection's last."""
+        super().on_headers_complete()
+        if getattr(self.server_state, "draining", False) and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As the base does, with a transport that joins writes."""

@@ -93,6 +93,7 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[Node]) -> Node | None:
 async def _drain(node: Node, server: HttpServer, seconds: float) -> None:
     """Refuse what is new, let what runs finish, then close the port."""
     node.phase.draining = True
+    server.start_draining()
     log.info("draining", in_flight=len(server.server_state.tasks), at_most_seconds=seconds)
     loop = asyncio.get_running_loop()
     begun = loop.time()

@@ -15,6 +15,7 @@ from gristmill.client.driving import run
 from gristmill.client.errors import InvalidInput, NotAuthenticated
 from gristmill.client.login import Login
 from gristmill.client.profile import Profile, Saved, normal_url
+from gristmill.client.retrying import Retrying
 from gristmill.client.wire import BlockingWire, LoopWire, Options, Wire
 
 __all__ = ["DEFAULT_URL", "connect", "connect_async", "current"]
@@ -32,6 +33,7 @@ def connect(
     save: bool = False,
     timeout: float = 300.0,
     retries: int = 4,
+    patience: float = 30.0,
     verify: bool | str = True,
     transport: Any = None,
 ) -> Client:
@@ -43,7 +45,10 @@ def connect(
     token: an access token instead, of this server or of the identity provider that it trusts.
     save: keep the login (tokens, not the password) in the profile, as `gristmill login` does.
     timeout: seconds to wait for an answer.
-    retries: how often to repeat what cannot have been carried out, such as a refused connection or a 503.
+    retries: how often to repeat what cannot have been carried out, such as a refused connection or a 503, and
+        logins, reads and calls of services whose connection broke; these may then run twice. 0: never.
+    patience: seconds for which a server that has answered before is waited for, when it is gone or refuses: a
+        restart, or a new version that is rolled out, is no error then.
     verify: the path of a file with certificate authorities to trust, or False to trust any certificate.
     transport: replaces the network in tests: a transport of httpx.
 
@@ -52,7 +57,7 @@ def connect(
     """
     how = _How.choose(url, username, password, token, save=save)
     options = Options(how.url, timeout, verify, transport)
-    connection = run(how.connection(BlockingWire, options, retries))
+    connection = run(how.connection(BlockingWire, options, Retrying(retries, patience)))
     global _current  # noqa: PLW0603 - a notebook speaks to one server, and names it once
     _current = Client(AsyncClient(connection))
     return _current
@@ -67,13 +72,14 @@ async def connect_async(
     save: bool = False,
     timeout: float = 300.0,
     retries: int = 4,
+    patience: float = 30.0,
     verify: bool | str = True,
     transport: Any = None,
 ) -> AsyncClient:
     """Connect to a server from a coroutine; the arguments are those of `connect`."""
     how = _How.choose(url, username, password, token, save=save)
     options = Options(how.url, timeout, verify, transport)
-    return AsyncClient(await how.connection(LoopWire, options, retries))
+    return AsyncClient(await how.connection(LoopWire, options, Retrying(retries, patience)))
 
 
 def current() -> Client:
@@ -112,10 +118,15 @@ class _How:
             raise Login(address).hint()
         return _How(address, saved=saved, profile=profile)
 
-    async def connection(self, wire_class: type[Any], options: Options, retries: int) -> Connection:
+    async def connection(self, wire_class: type[Any], options: Options, retrying: Retrying) -> Connection:
         """A connection that is logged in."""
         login = Login(
-            self.url, token=self.token, saved=self.saved, credentials=self.credentials, profile=self.profile
+            self.url,
+            token=self.token,
+            saved=self.saved,
+            credentials=self.credentials,
+            profile=self.profile,
+            retrying=retrying,
         )
         wire: Wire = wire_class(options)
         if self.credentials is not None:
@@ -124,7 +135,7 @@ class _How:
             except BaseException:
                 await wire.close()
                 raise
-        return Connection(self.url, wire, login, retries=retries)
+        return Connection(self.url, wire, login, retrying)
 
 
 def _ask_password(username: str, url: str) -> str:

@@ -50,12 +50,14 @@ __all__ = [
 class Unreachable(GristmillError):
     """No answer came: nothing listens there, or the connection broke.
 
-    `unsent` is true when the request cannot have reached the server, so that repeating it is safe.
+    `unsent` is true when the request cannot have reached the server, so that repeating it is safe; `broken`,
+    when the connection ended under way, so that the server may or may not have done what was asked.
     """
 
-    def __init__(self, message: str, *, unsent: bool = False) -> None:
+    def __init__(self, message: str, *, unsent: bool = False, broken: bool = False) -> None:
         super().__init__(message)
         self.unsent = unsent
+        self.broken = broken
 
 
 class UnexpectedAnswer(GristmillError):

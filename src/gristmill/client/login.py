@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gristmill.client.errors import NotAuthenticated, UnexpectedAnswer
+from gristmill.client.errors import NotAuthenticated, UnexpectedAnswer, Unreachable
 from gristmill.client.failures import failure
 from gristmill.client.profile import Profile, Saved
+from gristmill.client.retrying import Retrying
 from gristmill.client.wire import Answer, Request, Wire
 
 __all__ = ["Login"]
@@ -34,12 +35,14 @@ class Login:
         saved: Saved | None = None,
         credentials: tuple[str, str] | None = None,
         profile: Profile | None = None,
+        retrying: Retrying | None = None,
     ) -> None:
         self._url = url
         self._token = token
         self._saved = saved
         self._credentials = credentials
         self._profile = profile
+        self._retrying = retrying or Retrying()
 
     @property
     def token(self) -> str | None:
@@ -55,7 +58,8 @@ class Login:
         """Log in with the credentials. Raises NotAuthenticated, TooManyAttempts."""
         assert self._credentials is not None
         username, password = self._credentials
-        answer = await _post(wire, "/login", {"username": username, "password": password})
+        body = {"username": username, "password": password}
+        answer = await self._post(wire, "/login", body, changes=False)
         if answer.status != 200:
             raise failure(answer, f"logging in to {self._url} as {username}")
         self._keep(username, answer)
@@ -95,7 +99,8 @@ class Login:
     async def _exchange(self, wire: Wire) -> bool:
         if self._saved is not None and self._saved.refresh_token:
             body = {"refreshToken": self._saved.refresh_token}
-            answer = await _post(wire, "/login/refreshToken", body)
+            # A refresh token is good for one use: a second could pass for a thief's, and revoke all.
+            answer = await self._post(wire, "/login/refreshToken", body, changes=True)
             if answer.status == 200:
                 self._keep(self._saved.username, answer)
                 return True
@@ -103,6 +108,15 @@ class Login:
             return False
         await self.enter(wire)
         return True
+
+    async def _post(self, wire: Wire, path: str, body: Mapping[str, Any], *, changes: bool) -> Answer:
+        request = Request("POST", path, _JSON, json.dumps(body).encode(), changes=changes)
+        try:
+            return await self._retrying.send(wire, lambda: wire.send(request), repeatable=not changes)
+        except Unreachable as error:
+            # Whatever this login was for must not be taken for what broke, and be sent again.
+            error.broken = False
+            raise
 
     def _keep(self, username: str, answer: Answer) -> None:
         try:
@@ -127,7 +141,3 @@ class Login:
             f"not logged in to {self._url}: run `gristmill login {self._url}`, "
             "or connect with username and password, or with a token"
         )
-
-
-async def _post(wire: Wire, path: str, body: Mapping[str, Any]) -> Answer:
-    return await wire.send(Request("POST", path, _JSON, json.dumps(body).encode()))

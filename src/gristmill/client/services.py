@@ -138,7 +138,8 @@ class AsyncService(Described):
         except GristmillError as error:
             raise _of(about, error) from None
         try:
-            answer = await self._connection.send(Request("POST", about.path, JSON, body), service=about.label)
+            request = Request("POST", about.path, JSON, body, changes=False)
+            answer = await self._connection.send(request, service=about.label)
         except InvalidInput as error:
             raise _explained(about, given, error) from None
         raw = self._connection.parsed(answer)

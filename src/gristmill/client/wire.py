@@ -39,6 +39,12 @@ class Request(NamedTuple):
     params: Mapping[str, str] | None = None
     form: Mapping[str, Any] | None = None
     progress: Progress | None = None
+    changes: bool = True  #: whether a second time would do something a second time, unless it only reads
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again when nobody knows what became of it."""
+        return self.method in {"GET", "HEAD"} or not self.changes
 
 
 class Answer(NamedTuple):
@@ -217,4 +223,5 @@ def _told(error: Exception, url: httpx.URL) -> Exception:
         return Unreachable(
             f"{where} is not the address of a server: {reason}. It begins with http:// or https://"
         )
-    return Unreachable(f"the connection to {where} broke before the answer came: {reason}")
+    broken = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError))
+    return Unreachable(f"the connection to {where} broke before the answer came: {reason}", broken=broken)

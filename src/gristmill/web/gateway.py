@@ -96,7 +96,7 @@ class Gateway:
             accounts = self._context.accounts
             caller = accounts.cached(token) or await accounts.verify(token)
         if self._context.phase.draining and not path.startswith("/health/"):
-            raise Draining("the server is shutting down; try again in a moment", retry_after=2.0)
+            raise Draining("the server is shutting down; try again in a moment", retry_after=1.0)
         return caller
 
 

@@ -159,7 +159,7 @@ def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Pr
 def refusal(method: str) -> Problem:
     """Of a call that is not to be scored at all: the wrong method, or a server that is shutting down."""
     if method == "POST":
-        return problem(Draining("the server is shutting down; try again in a moment", retry_after=2.0))
+        return problem(Draining("the server is shutting down; try again in a moment", retry_after=1.0))
     if method == "OPTIONS":
         return Problem(204, _ALLOW, b"")
     return http_problem(405, f"{method} is not possible here: a service is called by POST", _ALLOW)

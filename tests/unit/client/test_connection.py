@@ -32,10 +32,10 @@ def test_a_refused_connection_is_tried_again_with_growing_waits(
 def test_a_server_that_stays_away_is_unreachable_and_named(
     client: Client, fake: FakeServer, waits: list[float]
 ) -> None:
-    fake.script = [httpx.ConnectError("refused")] * 5
+    fake.script = [httpx.ConnectError("refused")] * 100
     with pytest.raises(errors.Unreachable, match=r"nothing answers at http://server.test:12800: refused"):
         client.services()
-    assert len(waits) == 4
+    assert 25 < sum(waits) <= 30
 
 
 @pytest.mark.parametrize("kind", ["ShellDied", "LimitExceeded"])
@@ -48,13 +48,85 @@ def test_a_run_that_was_begun_is_not_repeated(
     assert waits == []
 
 
-def test_a_connection_that_breaks_after_sending_is_not_repeated(
+def test_a_server_that_never_answered_is_not_waited_for(fake: FakeServer, waits: list[float]) -> None:
+    client = connect(URL, token="any", transport=fake.transport)
+    waits_of(client, waits)
+    fake.script = [httpx.ConnectError("refused")] * 100
+    with pytest.raises(errors.Unreachable):
+        client.services()
+    assert len(waits) == 4
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.RemoteProtocolError("no answer")])
+def test_a_change_whose_connection_breaks_is_not_repeated(
+    client: Client, fake: FakeServer, waits: list[float], error: Exception
+) -> None:
+    fake.script = [error]
+    with pytest.raises(errors.Unreachable, match="broke before the answer came"):
+        client.delete("area", "1.0")
+    assert waits == []
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.RemoteProtocolError("no answer")])
+def test_a_call_of_a_service_whose_connection_breaks_is_repeated(
+    client: Client, fake: FakeServer, waits: list[float], error: Exception
+) -> None:
+    fake.services = [described()]
+    service = client.service("area")
+    fake.script = [error, error]
+    assert service.consume(3.0).output() == 9.0
+    assert len(waits) == 2
+
+
+def test_a_call_that_breaks_every_connection_is_given_up_soon(
     client: Client, fake: FakeServer, waits: list[float]
 ) -> None:
-    fake.script = [httpx.ReadError("reset")]
+    fake.script = [httpx.ReadError("reset")] * 100
     with pytest.raises(errors.Unreachable, match="broke before the answer came: reset"):
         client.services()
+    assert len(waits) == 4
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_proxy_with_nobody_behind_it_is_asked_again_for_what_changes_nothing(
+    client: Client, fake: FakeServer, waits: list[float], status: int
+) -> None:
+    fake.script = [httpx.Response(status, text="<html>Bad Gateway</html>")] * 8
+    assert client.services() == []
+    assert len(waits) == 8
+    fake.script = [httpx.Response(status, text="<html>Bad Gateway</html>")]
+    with pytest.raises(errors.GristmillError):
+        client.delete("area", "1.0")
+    assert len(waits) == 8
+
+
+def test_without_retries_nothing_is_repeated(fake: FakeServer, waits: list[float]) -> None:
+    client = connect(URL, username="ann", password="right", retries=0, transport=fake.transport)
+    waits_of(client, waits)
+    for failure in (httpx.ConnectError("refused"), httpx.ReadError("reset")):
+        fake.script = [failure]
+        with pytest.raises(errors.Unreachable):
+            client.services()
+    fake.script = [problem(503, "Overloaded", "busy", retry_after="1")]
+    with pytest.raises(errors.Overloaded):
+        client.services()
     assert waits == []
+
+
+def test_a_login_is_repeated_and_a_refresh_is_not(
+    client: Client, fake: FakeServer, waits: list[float]
+) -> None:
+    fake.tokens.clear()
+    refused = problem(401, "NotAuthenticated", "expired")
+    fake.script = [refused, httpx.ReadError("reset")]
+    with pytest.raises(errors.Unreachable):
+        client.delete("area", "1.0")
+    assert fake.did() == ["DELETE /services/area/1.0", "POST /login/refreshToken"]
+    fake.asked.clear()
+    fake.refresh_tokens.clear()
+    fake.script = [refused, problem(400, "InvalidInput", "unknown"), httpx.ReadError("reset")]
+    assert client.services() == []
+    assert fake.did()[1:] == ["POST /login/refreshToken", "POST /login", "POST /login", "GET /services"]
 
 
 def test_a_wait_of_minutes_is_left_to_the_caller(
@@ -139,6 +211,13 @@ def test_an_ml_servers_own_errors_go_by_their_status(
     fake.script = [problem(status, "System.ArgumentException", "no")]
     with pytest.raises(kind):
         client.delete("area", "1.0")
+
+
+def waits_of(client: Client, slept: list[float]) -> None:
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    client._inner._connection.wire.sleep = sleep  # type: ignore[method-assign]
 
 
 async def test_the_same_works_on_an_event_loop(fake: FakeServer) -> None:

@@ -27,7 +27,7 @@ async def test_a_draining_server_takes_nothing_new(server: Server) -> None:
     server.phase.draining = True
     async with server.client() as client:
         answer = await client.get("/services")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert (await client.post("/login", json={})).status_code == 503
 
 

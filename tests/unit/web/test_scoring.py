@@ -131,7 +131,7 @@ async def test_a_draining_server_sends_new_calls_elsewhere(server: Server) -> No
     server.phase.draining = True
     async with server.client() as client:
         answer = await client.post(PATH, content=b"{}")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["exceptionType"] == "Draining"
 
 

@@ -1,0 +1,62 @@
+"""What the R package sends again when connections end at chosen moments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.scripted_server import AREA, LOGIN, Act, Scripted, answer, close, half, vanish
+from tests.unit.client.fake import described
+
+pytestmark = [pytest.mark.needs_r, pytest.mark.timeout(120)]
+
+LOG_IN = (
+    "library(gristmill); "
+    "remoteLogin(Sys.getenv('GRISTMILL_URL'), session = FALSE, username = 'ann', password = 'right'); "
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    scripted = Scripted()
+    yield scripted
+    scripted.stop()
+
+
+def r(code: str, server: Scripted, library: Path) -> str:
+    done = subprocess.run(
+        ["Rscript", "-e", LOG_IN + code],
+        env={**os.environ, "R_LIBS": str(library), "GRISTMILL_URL": server.url, "TZ": "UTC"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("ending", [vanish, close, half])
+def test_calls_of_services_are_sent_again_and_changes_are_not(
+    server: Scripted, library: Path, ending: Act
+) -> None:
+    server.acts = [close, LOGIN, answer([described()]), ending, ending, AREA, ending]
+    told = r(
+        "api <- getService('area'); cat(api$consume(3)$output('area'), '\\n'); "
+        "tryCatch(deleteService('area', '1.0'), gristmill_unreachable = function(e) cat('not again\\n'))",
+        server,
+        library,
+    )
+    assert "9 \n" in told, told
+    assert "not again" in told, told
+    posts = [each for each in server.asked if each != "GET /services/area"]
+    assert posts == ["POST /login"] * 2 + ["POST /api/area/1.0"] * 3 + ["DELETE /services/area/1.0"]
+
+
+def test_with_the_option_at_0_nothing_is(server: Scripted, library: Path) -> None:
+    server.acts = [LOGIN, answer([described()]), half]
+    told = r("api <- getService('area'); options(gristmill.retries = 0); api$consume(3)", server, library)
+    assert "cannot reach" in told
+    assert server.asked.count("POST /api/area/1.0") == 1
