@@ -1,8 +1,8 @@
 """A docker daemon of the tests' own, images built in it, and servers that run as containers.
 
 The daemon has a private socket. What it has built it keeps below ~/.cache/gristmill (or XDG_CACHE_HOME), so
-that the next run need not build it again; a machine without that builds all of it. It has no network of its
-own: containers share the machine's, which no firewall rule and no second daemon can upset.
+that the next run need not build it again; a machine without that builds all of it. Its containers
+share the machine's network, so that it needs no rule in the firewall and is in nobody's way.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ UNPRIVILEGED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt
 def lacking() -> str | None:
     """What keeps a daemon from running here; None if nothing does."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [name for name in ("docker", "dockerd", "mmdebstrap") if not shutil.which(name, path=path)]
+    needed = ("docker", "dockerd", "docker-registry", "ip", "mmdebstrap")
+    missing = [name for name in needed if not shutil.which(name, path=path)]
     if missing:
         return f"{', '.join(missing)} is not installed: scripts/setup-containers"
     if os.geteuid() != 0:
@@ -203,9 +204,12 @@ def docker_daemon() -> Iterator[Docker]:
 
 @contextlib.contextmanager
 def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
+    # A bridge that nothing is on: with none at all, the daemon would remove another's docker0.
+    bridge = f"gristmill{os.getpid() % 100_000}"
     command = ["dockerd", "--host", docker.host, "--data-root", str(kept), "--exec-root", f"{folder}/exec"]
-    command += ["--pidfile", f"{folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+    command += ["--pidfile", f"{folder}/pid", "--bridge", bridge, "--iptables=false", "--ip6tables=false"]
     log = folder / "log"
+    _run(["ip", "link", "add", bridge, "type", "bridge"], docker.environment)
     with log.open("w") as output:
         process = subprocess.Popen(command, env=docker.environment, stdout=output, stderr=output)
     try:
@@ -218,6 +222,15 @@ def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
+        _run(["ip", "link", "delete", bridge], docker.environment)
+        _unmount_below(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """The daemon leaves the network namespace of its containers mounted."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed([place for place in mounted if Path(place).is_relative_to(folder)]):
+        subprocess.run(["umount", place], check=True)
 
 
 @contextlib.contextmanager
