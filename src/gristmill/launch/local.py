@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 #: Modules that a warm Python shell has imported before its first service.
 _PRELOAD = ("numpy", "pandas")
+#: Inode of the machine's own PID namespace, a constant of Linux: PROC_PID_INIT_INO.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
 class LocalLauncher:
@@ -187,11 +189,11 @@ class LocalLauncher:
     def _rlimits(self, uid: int | None) -> dict[str, int]:
         limits = self._limits
         return {
+            **_limit_of_processes(limits.processes, uid),
             # Address space is far more than what is resident; the watch on that is the exact limit.
             "AS": limits.memory_bytes * 2 + (4 << 30),
             "DATA": limits.memory_bytes + (1 << 30),
             "FSIZE": limits.file_bytes,
-            "NPROC": limits.processes + (0 if uid is not None else _processes_of_this_user()),
             "NOFILE": limits.open_files,
             "CORE": 0,
         }
@@ -217,6 +219,22 @@ class LocalLauncher:
         shutil.rmtree(scratch, onerror=lambda _f, path, _e: log.warning("scratch_stays", path=str(path)))
         if self._users and uid is not None:
             self._users.give_back(uid)
+
+
+def _limit_of_processes(most: int, uid: int | None) -> dict[str, int]:
+    """NPROC for a shell of the user `uid`, or of the server's own.
+
+    Without an id of its own, in a container, it gets none: the kernel counts all containers' processes of the
+    user, and we see only ours. There the container's own limit holds.
+    """
+    if uid is not None:
+        return {"NPROC": most}
+    return {} if _in_container() else {"NPROC": most + _processes_of_this_user()}
+
+
+def _in_container() -> bool:
+    """Whether there are processes that we cannot see."""
+    return os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE
 
 
 def _processes_of_this_user() -> int:
