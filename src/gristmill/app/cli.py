@@ -23,10 +23,12 @@ app = typer.Typer(
 )
 add_commands(app)
 if sys.version_info >= (3, 11):
+    from gristmill.app.build_cli import add_commands as add_build_commands
     from gristmill.app.deploy_cli import add_commands as add_deploy_commands
     from gristmill.app.serve import serve
 
     app.command(rich_help_panel="Administer")(serve)
+    add_build_commands(app)
     add_deploy_commands(app)
 app.command(rich_help_panel="Administer")(status)
 

@@ -1,0 +1,255 @@
+"""From a folder to an image: `plan` says what would be done, `build` does it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from gristmill.deploy.builders import Builder, choose, daemon_trouble
+from gristmill.deploy.containerfile import BUNDLE, INSTALLER, REQUIREMENTS, containerfile
+from gristmill.deploy.context import ContextFile, epoch, files_of, lay_out
+from gristmill.deploy.errors import BadFolder, BadProject, BaseImageMissing, BuildFailed
+from gristmill.deploy.images import ImageReference
+from gristmill.deploy.project import PROJECT_FILE, Options, Project, read_project
+from gristmill.deploy.requirements import read_requirements
+from gristmill.deploy.running import Done, run
+
+__all__ = ["BuildPlan", "Built", "Step", "build", "plan", "write_context"]
+
+#: Called with (step, of how many, line): of the builder's output. Steps are 0 before the first.
+Step = Callable[[int, int, str], None]
+
+_STEP = re.compile(r"(?:Step|STEP) (\d+)/(\d+) ?:|#\d+ \[(?:\S+ )?(\d+)/(\d+)\]")
+_NO_BASE = (
+    *(
+        "pull access denied",
+        "manifest unknown",
+        "failed to resolve reference",
+        "failed to resolve source metadata",
+    ),
+    *(
+        "did not resolve to an alias",
+        "registry-1.docker.io",
+        "failed to do request: Head",
+        "repository does not exist",
+    ),
+    *("initializing source docker://", "not found: manifest"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """All that decides about an image."""
+
+    folder: Path
+    project: Project
+    language: str
+    base: str
+    tag: ImageReference
+    files: tuple[ContextFile, ...]
+    publishes: tuple[str, ...]  #: scripts in the order in which they run at start
+    requirements: tuple[str, ...]
+    arguments: tuple[str, ...]  #: `NAME=value`, for the builder
+    network: str | None  #: the builder's, for fetching packages
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum(entry.size for entry in self.files)
+
+    def containerfile(self) -> str:
+        """Its text."""
+        return containerfile(self.project, self.base, requirements=bool(self.requirements))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An image on this machine."""
+
+    image: ImageReference
+    id: str
+    size: str  #: unpacked, for people
+
+
+def plan(
+    folder: Path | str,
+    *,
+    tag: str | None = None,
+    options: Options | None = None,
+    r_repository: str | None = None,
+    network: str | None = None,
+) -> BuildPlan:
+    """Read and check the folder; nothing is written or run."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BadFolder(f"{folder} is not a folder")
+    project = read_project(folder, options or Options())
+    files = files_of(folder, project)
+    names = [entry.path for entry in files]
+    publishes = _publishes(project, names, folder)
+    language = project.language_of(publishes)
+    if project.r_packages and language != "r":
+        raise BadProject(f"r-packages are given, and the language is {language}")
+    return BuildPlan(
+        folder=folder,
+        project=project,
+        language=language,
+        base=project.base_of(language),
+        tag=_tag(tag or project.name),
+        files=tuple(files),
+        publishes=publishes,
+        requirements=tuple(_requirements(folder, project)),
+        arguments=_arguments(r_repository),
+        network=_network(network),
+    )
+
+
+def write_context(plan: BuildPlan, target: Path) -> None:
+    """Write what a builder needs into an empty folder."""
+    seconds = epoch()
+    try:
+        lay_out(list(plan.files), target / BUNDLE, seconds)
+        if plan.project.publish_is_given:
+            (target / BUNDLE / PROJECT_FILE).write_text(plan.project.toml(), "utf-8")
+        if plan.requirements:
+            (target / REQUIREMENTS).write_text("".join(f"{line}\n" for line in plan.requirements), "utf-8")
+        if plan.project.r_packages:
+            installer = resources.files("gristmill.deploy").joinpath(INSTALLER).read_bytes()
+            (target / INSTALLER).write_bytes(installer)
+        (target / "Containerfile").write_text(plan.containerfile(), "utf-8")
+    except OSError as error:
+        raise BadFolder(f"the build context cannot be written: {error}") from None
+    for path in [*target.iterdir(), target / BUNDLE / PROJECT_FILE]:
+        if path.is_file():
+            path.chmod(0o644)
+            os.utime(path, (seconds, seconds))
+    os.utime(target / BUNDLE, (seconds, seconds))
+
+
+def build(
+    plan: BuildPlan, *, builder: Builder | None = None, context: Path | None = None, step: Step | None = None
+) -> Built:
+    """Build the image of a plan; `context`: an empty folder for what the builder gets, if to be kept."""
+    builder = builder or choose()
+    if plan.project.base is None and builder.image(plan.base) is None:
+        raise _no_base(plan.base)
+    with tempfile.TemporaryDirectory(prefix="gristmill-build-") as scratch:
+        place = context or Path(scratch, "context")
+        place.mkdir(exist_ok=True)
+        write_context(plan, place)
+        iidfile = Path(scratch, "id")
+        command = builder.build_command(
+            str(place),
+            str(plan.tag),
+            iidfile=str(iidfile),
+            arguments=plan.arguments,
+            network=plan.network,
+        )
+        done = run(command, tell=_counting(step), environment=builder.environment)
+        if done.code != 0:
+            raise _why(builder, plan, done)
+        id_ = iidfile.read_text().strip()
+    found = builder.image(id_)
+    if found is None:
+        raise BuildFailed(f"{builder.program} says it has built {plan.tag}, and does not know {id_}")
+    return Built(image=plan.tag, id=found.id, size=found.size)
+
+
+def _counting(step: Step | None) -> Callable[[str], None] | None:
+    """Steps as docker's builders, podman and buildah count them."""
+    if step is None:
+        return None
+    at = [0, 0]
+
+    def tell(line: str) -> None:
+        if found := _STEP.match(line):
+            at[:] = [int(each) for each in found.groups() if each]
+        step(at[0], at[1], line)
+
+    return tell
+
+
+def _publishes(project: Project, names: list[str], folder: Path) -> tuple[str, ...]:
+    """What the server will publish at start, as it will find it."""
+    if missing := [script for script in project.publish if script not in names]:
+        raise BadProject(
+            f"{missing[0]} is to be published, and is not among the files that go into the image: it has to "
+            f"be in {folder}, neither hidden nor ignored, and in `files` if {PROJECT_FILE} has that"
+        )
+    found = project.publish or tuple(
+        name
+        for name in names
+        if "/" not in name and (name.endswith((".gm", ".R", ".r", ".py")) or name == "service.toml")
+    )
+    if not found:
+        raise BadProject(
+            f"{folder} has nothing to publish: no .R or .py script, no .gm file and no service.toml. "
+            f"Name it by `publish` in {PROJECT_FILE}, or by --publish"
+        )
+    return found
+
+
+def _tag(text: str) -> ImageReference:
+    tag = ImageReference.parse(text).tagged()
+    if tag.digest:
+        raise BadProject(f"{text!r}: an image gets its digest by being built; give it a tag")
+    return tag
+
+
+def _requirements(folder: Path, project: Project) -> list[str]:
+    """The named file, or requirements.txt where there is one."""
+    name = project.requirements or REQUIREMENTS
+    path = folder / name
+    if not path.is_file():
+        if project.requirements:
+            raise BadProject(f"requirements: there is no file {name} in {folder}")
+        return []
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BadFolder(f"{name} is a link that leaves the folder: copy the file")
+    return read_requirements(path, name)
+
+
+def _arguments(r_repository: str | None) -> tuple[str, ...]:
+    found = []
+    if r_repository is not None:
+        if not re.fullmatch(r"(?:https?|file)://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,2000}", r_repository):
+            raise BadProject(f"{r_repository!r} is not the address of a repository of R packages")
+        found.append(f"R_REPOS={r_repository}")
+    if os.environ.get("SOURCE_DATE_EPOCH"):
+        found.append(f"SOURCE_DATE_EPOCH={epoch()}")
+    return tuple(found)
+
+
+def _network(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", name):
+        raise BadProject(
+            f"{name[:80]!r} is not the name of a network: host, none, default, or one of the builder's"
+        )
+    return name
+
+
+def _why(builder: Builder, plan: BuildPlan, done: Done) -> Exception:
+    text = done.text
+    if error := daemon_trouble(builder.program, done):
+        return error
+    step = [found for line in done.lines if (found := _STEP.match(line))]
+    at_base = not step or "FROM" in step[-1].string or "[internal]" in done.tail(30)
+    if at_base and any(mark in text for mark in _NO_BASE):
+        return _no_base(plan.base, done.tail(3))
+    last = step[-1].string if step else "the start"
+    return BuildFailed(f"{builder.program} failed at {last}\n{done.tail()}")
+
+
+def _no_base(base: str, said: str = "") -> BaseImageMissing:
+    how = (
+        f"Make Gristmill's own images with scripts/image {base.rpartition('-')[2]} in a checkout of Gristmill"
+        if base.startswith("gristmill:")
+        else "Pull it, or log in to its registry"
+    )
+    text = f"there is no image {base} to build upon. {how}, or name another by --base"
+    return BaseImageMissing(f"{text}\n{said}" if said else text)

@@ -1,0 +1,55 @@
+"""The Containerfile of a folder's image. Names have been checked; commands and copies are lists in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from gristmill.deploy.project import Project
+
+__all__ = ["BUNDLE", "INSTALLER", "REQUIREMENTS", "containerfile"]
+
+#: Files of the build context, beside the Containerfile itself.
+BUNDLE = "bundle"
+REQUIREMENTS = "requirements.txt"
+INSTALLER = "install_packages.R"
+
+_PYTHON = "/opt/gristmill/bin/python"
+_PLACE = "/usr/local/lib/gristmill"
+
+
+def containerfile(project: Project, base: str, *, requirements: bool) -> str:
+    """Packages first and the folder last: a new model is a new layer of its own size."""
+    lines = [f"FROM {base}", "USER 0:0"]
+    if project.r_packages:
+        lines += [
+            _copy(INSTALLER, f"{_PLACE}/{INSTALLER}"),
+            "ARG R_REPOS",
+            _run("Rscript", f"{_PLACE}/{INSTALLER}", *project.r_packages),
+        ]
+    if requirements:
+        place = f"{_PLACE}/{project.name}-{REQUIREMENTS}"
+        pip = (_PYTHON, "-m", "pip")
+        quiet = ("--no-cache-dir", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore")
+        lines += [
+            _copy(REQUIREMENTS, place),
+            _run(*pip, "install", *quiet, "--requirement", place),
+            # Packages that the server needs too may not end up in versions that do not fit together.
+            _run(*pip, "check"),
+        ]
+    lines.append(_copy(f"{BUNDLE}/", f"/gristmill/publish/{project.name}/"))
+    lines += [f'LABEL "{key}"="{value}"' for key, value in project.labels]
+    lines.append("USER 10001:10001")
+    return "\n".join(lines) + "\n"
+
+
+def _copy(source: str, target: str) -> str:
+    return f"COPY {json.dumps([source, target])}"
+
+
+def _run(*command: str) -> str:
+    return f"RUN {_listed(command)}"
+
+
+def _listed(command: Sequence[str]) -> str:
+    return json.dumps(list(command))
