@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 import gristmill
 from tests.cluster.boston import EXAMPLE, SERVICE, Boston
+from tests.cluster.commands import gristmill as gristmill_command
 from tests.cluster.load import Load, callers
 
 __all__ = ["Caller"]
@@ -60,6 +61,19 @@ class Caller:
             answers = [value for result in results for value in result.output()]
         assert answers == right[:20], f"wrong answers: {answers}"
         return f"2 sets of 10 rows equal to predict(), {1000 * took:.0f} ms"
+
+    def call_by_command_line(self, version: str) -> str:
+        """`gristmill login` and `gristmill call`, with the rows from a file."""
+        folder = self._boston.folders[version]
+        self._boston.rows[:10].to_csv(folder / "rows.csv", index=False)
+        profile = {"GRISTMILL_PROFILE": str(folder / "profile")}
+        login = ("login", self.url, "--username", "admin", "--password-stdin")
+        gristmill_command(*login, input=self.password + "\n", environment=profile)
+        call = ("call", SERVICE, version, "--input", folder / "rows.csv")
+        done = gristmill_command(*call, environment=profile)
+        answers = [float(line) for line in done.output.split()]
+        assert answers == self._boston.right[version][:10], f"wrong answers: {done.said}"
+        return "10 rows equal to predict()"
 
     def consume_from_r(self, version: str) -> str:
         """The example's script for applications: httr and jsonlite alone."""

@@ -56,8 +56,8 @@ def play(scene: Scene, report: Report) -> None:
             assert url in done.output, done.said
             step.note(pods.seconds_to_ready())
         caller = Caller(url, scene.secret(SPACE, NAME, "admin-password"), scene.boston)
-        with report.step("log in and call") as step:
-            step.note(caller.call_once("1.0.0"))
+        with report.step("gristmill login, and gristmill call") as step:
+            step.note(caller.call_by_command_line("1.0.0"))
         with report.step("gristmill deploy of version 1.1.0 under load") as step:
             with caller.under_load("1.0.0") as load:
                 deploy.image("1.1.0")

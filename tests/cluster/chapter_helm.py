@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.api import Thing
 from tests.cluster.asking import Caller
 from tests.cluster.commands import Done, run
 from tests.cluster.pods import Pods, explain
@@ -39,6 +40,9 @@ def play(scene: Scene, report: Report) -> None:
     helm = Helm(scene, SPACE)
     pods = Pods(scene.api, scene.cluster.node, SPACE, NAME)
     with report.chapter("Helm: two replicas behind a load balancer", lambda: explain(scene.api, SPACE)):
+        with report.step("without a login the node is refused the image") as step:
+            scene.make_namespace(SPACE)
+            step.note(_refusal(scene))
         with report.step("helm install: two replicas, PostgreSQL, a shared volume") as step:
             _prepare(scene)
             helm("install", NAME, "--wait", "--timeout", "3m", values=_values(scene, "1.0.0"))
@@ -92,10 +96,27 @@ def _roll(helm: Helm, scene: Scene, caller: Caller, pods: Pods, report: Report) 
 
 
 def _prepare(scene: Scene) -> None:
-    scene.make_namespace(SPACE)
     scene.make_pull_secret(SPACE, "registry-login")
     scene.make_secret(SPACE, "boston-database", {"database-url": scene.database.new("helm")})
     scene.make_volume("helm-blobs", "ReadWriteMany", namespace=SPACE, claim=f"{NAME}-blobs")
+
+
+def _refusal(scene: Scene) -> str:
+    """What kubelet says of a pod that has the image's name but no pull secret."""
+    container = {"name": "stranger", "image": f"{scene.repository}:1.0.0"}
+    pod = {"metadata": {"name": "stranger"}, "spec": {"containers": [container]}}
+    scene.api.create("pods", pod, namespace=SPACE)
+    waits = scene.api.wait("pods", "stranger", "refused", _refused, namespace=SPACE, seconds=60)
+    scene.api.delete("pods", "stranger", namespace=SPACE, grace=0)
+    return _refused(waits)
+
+
+def _refused(pod: Thing) -> str:
+    for status in pod["status"].get("containerStatuses", []):
+        waiting = status["state"].get("waiting", {})
+        if waiting.get("reason") == "ErrImagePull":
+            return str(waiting["message"]).rpartition(": ")[2]
+    return ""
 
 
 def _values(scene: Scene, tag: str) -> dict[str, Any]:
