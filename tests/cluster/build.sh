@@ -22,6 +22,8 @@ build_kubernetes() {
     compile "$cache" >"$cache/compile.log" 2>&1 || { tail -n 20 "$cache/compile.log" >&2; die "it does not compile"; }
     cd - >/dev/null || exit
     touch "$cache/built"
+    # Nobody needs the source again, nor what Go keeps of it: 2 GB.
+    rm -rf "$cache/unpacked" "$cache/gopath" "$cache/gocache"
 }
 
 # Its own list of sources, so that the machine's is not changed: each `deb` line again as `deb-src`.
@@ -70,14 +72,13 @@ compile() {
     for package in "$version" "$client"; do
         stamp+=" -X $package.gitVersion=v1.20.2 -X $package.gitMajor=1 -X $package.gitMinor=20 -X $package.gitTreeState=archive"
     done
-    set -e
     if [ ! -e $openapi/zz_generated.openapi.go ]; then
-        $go build -o "$1/bin/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+        $go build -o "$1/bin/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen || return
         PATH=${go%/*}:$PATH "$1/bin/openapi-gen" --logtostderr -i "$(described_packages)" -p $module/$openapi \
-            -O zz_generated.openapi -h vendor/k8s.io/code-generator/hack/boilerplate.go.txt -r "$1/violations.report"
+            -O zz_generated.openapi -h vendor/k8s.io/code-generator/hack/boilerplate.go.txt -r "$1/violations.report" || return
     fi
     for program in "${kubernetes_programs[@]}"; do
-        [ -x "$1/bin/$program" ] || $go build -ldflags "$stamp" -o "$1/bin/$program" "./cmd/$program"
+        [ -x "$1/bin/$program" ] || $go build -ldflags "$stamp" -o "$1/bin/$program" "./cmd/$program" || return
     done
     gcc -Os -static -DVERSION=3.2 -o "$1/bin/pause" build/pause/linux/pause.c
 }
