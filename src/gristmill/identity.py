@@ -54,6 +54,8 @@ class Principal:
 
     name: str
     role: Role
+    #: Publishing what exists replaces it, as start-up publishing does: it may be running on another node, too.
+    replaces: bool = False
 
     def may(self, permission: Permission) -> bool:
         """Whether the role holds the permission."""

@@ -23,6 +23,7 @@ __all__ = [
     "BatchStore",
     "Blob",
     "BlobStore",
+    "BundleStore",
     "ServiceStore",
     "Snapshot",
     "SnapshotStore",
@@ -227,6 +228,16 @@ class BatchStore(Protocol):
         """Forget batches that ended before; how many."""
 
 
+class BundleStore(Protocol):
+    """What was published as a server started, by the digest of its files."""
+
+    async def applied(self, digests: Collection[str]) -> set[str]:
+        """Those of the digests that are recorded."""
+
+    async def record(self, digest: str, name: str) -> None:
+        """Record that all of a bundle is published; no change if it is recorded already."""
+
+
 class Stores(Protocol):
     """The stores that share one database."""
 
@@ -249,6 +260,10 @@ class Stores(Protocol):
     @property
     def batches(self) -> BatchStore:
         """Batches and the results of their items."""
+
+    @property
+    def bundles(self) -> BundleStore:
+        """What was published as a server started."""
 
     async def revision(self) -> int:
         """Moves with the revision of any store; also proves that the database answers."""

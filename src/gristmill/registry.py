@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gristmill.errors import Forbidden, InvalidInput, NotFound
+from gristmill.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gristmill.identity import Permission, Principal, may_write
 from gristmill.ports import ServiceStore, SnapshotStore
 from gristmill.publishing import Limits, check_service, with_changes
@@ -62,6 +62,8 @@ class Registry:
 
         A realtime service has its content already: a vetted model that was just put into the blob store.
 
+        Where `by` replaces, a version that exists is replaced in place, and left alone if it is the same.
+
         Raises Forbidden, InvalidInput, TooLarge, NotFound for a snapshot that is not his, and Conflict.
         """
         by.require(Permission.SERVICES_PUBLISH)
@@ -71,9 +73,38 @@ class Registry:
             service = await self._with_content(service, snapshot, by)
         check_service(service, self._limits)
         service = service.sealed()
+        if by.replaces:
+            return await self._put(service, by)
+        return await self._add(service)
+
+    async def _add(self, service: ServiceVersion) -> ServiceVersion:
         async with self._lock:
             await self._settle(await self._store.add(service), None, service)
         return service
+
+    async def _put(self, service: ServiceVersion, by: Principal) -> ServiceVersion:
+        """Add it, or replace what is there; its owner, its age and its shells stay."""
+
+        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+            new = replace(service, owner=old.owner, created=old.created, pool=service.pool or old.pool)
+            if replace(new, snapshot_id=old.snapshot_id) == old:
+                return self._revision, old
+            return await self._store.replace(old, new), new
+
+        while True:
+            await self.refresh()
+            try:
+                if (service.name, service.version) not in self._known:
+                    return await self._add(service)
+                replaced = await self._write(service.name, service.version, by, change)
+            except Conflict:
+                continue  # another node was faster to add it
+            except NotFound:
+                if (service.name, service.version) in self._known:
+                    raise  # it is its content that is gone
+                continue  # another node was faster to delete it
+            assert replaced is not None
+            return replaced
 
     async def patch(
         self, name: str, version: str, changes: Mapping[str, Any], by: Principal

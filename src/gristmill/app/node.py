@@ -7,13 +7,14 @@ import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gristmill.app.settings import Settings
 from gristmill.blobs import DirectoryBlobs
+from gristmill.bundles import find_bundles
 from gristmill.dispatcher import Dispatcher
 from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
@@ -26,6 +27,7 @@ from gristmill.web.context import Context, Phase
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from gristmill.app.start_up import Publishing
     from gristmill.registry import Registry
 
 __all__ = ["Node", "open_node"]
@@ -38,8 +40,10 @@ class Node:
     app: ASGIApp
     phase: Phase
     generated_password: str | None  #: of `admin`, to be shown once
-    runtimes: dict[str, str]  #: language → version as the shell says it
+    languages: Callable[[], list[str]]  #: with their versions, as the shells say them; once they are ready
     warnings: list[str]
+    shells_ready: Callable[[], Awaitable[None]]  #: returns when there is one of each language; ShellDied
+    publishing: Publishing | None  #: what is to be published before calls are welcome
 
 
 class _Scoring(NamedTuple):
@@ -56,6 +60,7 @@ class _Scoring(NamedTuple):
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Build and start a node; on leaving, its shells have ended and its database is closed."""
     async with contextlib.AsyncExitStack() as stack:
+        bundles = find_bundles(settings.publish) if settings.publish else []
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
         blobs = DirectoryBlobs(data / "blobs")
@@ -93,14 +98,19 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             cors_origins=settings.cors_origins,
             log_scoring=settings.log_scoring,
         )
-        app = create_app(context)
-        await dispatcher.wait_ready()
+        publishing = None
+        if bundles:
+            from gristmill.app.start_up import Publishing
+
+            publishing = Publishing(settings, bundles, state, context.phase, data)
         yield Node(
-            app=app,
+            app=create_app(context),
             phase=context.phase,
             generated_password=state.generated_password,
-            runtimes={name: str(pool["language"]) for name, pool in dispatcher.describe().items()},
+            languages=lambda: [str(pool["language"]) for pool in dispatcher.describe().values()],
             warnings=scoring.warnings,
+            shells_ready=dispatcher.wait_ready,
+            publishing=publishing,
         )
 
 

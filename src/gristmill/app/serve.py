@@ -53,6 +53,13 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     upload_mib: Annotated[
         int, _option("--upload-mib", "Largest file or object put into a session, MiB.", _SERVER, min=1)
     ] = 1024,
+    publish: Annotated[
+        Path | None,
+        _option("--publish", "Folder of scripts and exported services to publish at start.", _SERVER),
+    ] = None,
+    publish_seconds: Annotated[
+        float, _option("--publish-seconds", "One script of that folder.", _SERVER, min=1)
+    ] = 300,
     drain_seconds: Annotated[
         float, _option("--drain-seconds", "What calls in flight are given at shutdown.", _SERVER, min=0)
     ] = 30,
@@ -204,6 +211,8 @@ def _settings(given: dict[str, Any]) -> Settings:
         cors_origins=tuple(given["cors_origin"] or ()),
         log_scoring=given["log_scoring"],
         log_json=given["log_json"],
+        publish=given["publish"],
+        publish_seconds=given["publish_seconds"],
         drain_seconds=given["drain_seconds"],
     )
 
@@ -233,10 +242,14 @@ def _run(settings: Settings) -> None:
 
     _set_up_log(as_json=settings.log_json)
     try:
-        run(settings, _announce)
+        run(settings, _announce, _tell_progress)
     except GristmillError as error:
         typer.secho(f"gristmill serve: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from None
+
+
+def _tell_progress(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _announce(node: Node, url: str) -> None:
@@ -249,7 +262,7 @@ def _announce(node: Node, url: str) -> None:
             "It is not shown again. `gristmill user passwd admin` changes it.",
             err=True,
         )
-    languages = " and ".join(node.runtimes.values())
+    languages = " and ".join(node.languages())
     typer.echo(f"Gristmill is ready at {url} with {languages}; docs at {url}/docs")
     sys.stdout.flush()
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -20,18 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 log = structlog.get_logger()
+_T = TypeVar("_T")
 
 _BACKLOG = 4096
 #: New calls are refused with 503 for at least so long before the port closes, so that balancers notice.
 _LINGER_SECONDS = 0.5
 
 
-def run(settings: Settings, announce: Callable[[Node, str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
+def run(
+    settings: Settings, announce: Callable[[Node, str], None], tell: Callable[[str], None] = log.info
+) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered.
+
+    `tell` is called with what is being published before that.
+    """
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, announce))
+        runner.run(_serve(settings, announce, tell))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -50,7 +56,9 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(settings: Settings, announce: Callable[[Node, str], None]) -> None:
+async def _serve(
+    settings: Settings, announce: Callable[[Node, str], None], tell: Callable[[str], None]
+) -> None:
     listener = _bind(settings.host, settings.port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -67,18 +75,38 @@ async def _serve(settings: Settings, announce: Callable[[Node, str], None]) -> N
             server = HttpServer(node.app, backlog=_BACKLOG)
             serving = asyncio.create_task(server.serve([listener]), name="uvicorn")
             await server.listening.wait()
-            node.phase.ready = True
-            announce(node, f"http://{_shown(settings.host)}:{listener.getsockname()[1]}")
-            await stop.wait()
-            await _drain(node, server, settings.drain_seconds)
-            await serving
+            port = listener.getsockname()[1]
+            try:
+                if await _unless(
+                    stop, _prepared(node, f"http://{_shown(_loopback(settings.host))}:{port}", tell)
+                ):
+                    node.phase.ready = True
+                    announce(node, f"http://{_shown(settings.host)}:{port}")
+                    await stop.wait()
+            finally:
+                await _drain(node, server, settings.drain_seconds if node.phase.ready else 0.0)
+                await serving
         finally:
             await opening.__aexit__(None, None, None)
     log.info("stopped")
 
 
-async def _unless(stop: asyncio.Event, opening: Awaitable[Node]) -> Node | None:
-    """The node, or None when the server is told to stop while it starts."""
+async def _prepared(node: Node, url: str, tell: Callable[[str], None]) -> bool:
+    """True, when shells are ready and all that is to be published is."""
+    tasks = [asyncio.ensure_future(node.shells_ready())]
+    if node.publishing is not None:
+        tasks.append(asyncio.ensure_future(node.publishing.run(url, tell)))
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return True
+
+
+async def _unless(stop: asyncio.Event, opening: Awaitable[_T]) -> _T | None:
+    """What `opening` gives, or None when the server is told to stop before."""
     start = asyncio.ensure_future(opening)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +132,11 @@ async def _drain(node: Node, server: HttpServer, seconds: float) -> None:
     else:
         log.warning("drain_cut_short", in_flight=len(server.server_state.tasks))
     server.should_exit = True
+
+
+def _loopback(host: str) -> str:
+    """Where a process on this machine finds a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host or "127.0.0.1")  # noqa: S104
 
 
 def _shown(host: str) -> str:

@@ -45,4 +45,6 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     log_scoring: bool = False
     log_json: bool = False
+    publish: Path | None = None  #: a folder with what is published before the server is ready
+    publish_seconds: float = 300.0  #: that one script of it may take
     drain_seconds: float = 30.0  #: that calls in flight are given at shutdown

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
 from gristmill.auth.keys import SigningKey
 from gristmill.auth.lockout import Lockout
+from gristmill.auth.one_time import OneTimePassword
 from gristmill.auth.passwords import Passwords
 from gristmill.auth.tokens import ACCESS, REFRESH, Claims, Signer, TokenPair, fingerprint
-from gristmill.auth.users import is_username
+from gristmill.auth.users import ADMIN, is_username
 from gristmill.auth.verdicts import Verdicts
-from gristmill.errors import NotAuthenticated
+from gristmill.errors import NotAuthenticated, NotFound
 from gristmill.identity import Principal
 from gristmill.ports import TokenFamily, TokenStore, User, UserStore
 
@@ -61,6 +63,7 @@ class Accounts:
         self._verdicts = Verdicts(tokens, clock=clock)
         self._names = Lockout()
         self._addresses = Lockout(free=20)
+        self._once: OneTimePassword | None = None
         #: Principal of a token that this node has verified lately, or None; a lookup and a comparison.
         self.cached = self._verdicts.get
 
@@ -70,6 +73,8 @@ class Accounts:
         Raises NotAuthenticated, the same for an unknown user as for a wrong password, TooManyAttempts, and
         Overloaded.
         """
+        if self._once is not None and self._once.matches(username, password):
+            return await self._start_once(self._once)
         self._check_lockout(username, client)
         async with self._passwords.turn():
             self._check_lockout(username, client)  # somebody before us in the queue may have failed
@@ -83,6 +88,20 @@ class Accounts:
             known_hash = await self._upgraded(user, password)
         self._names.succeeded(username)
         return await self._start(user, known_hash)
+
+    @asynccontextmanager
+    async def one_time_password(self) -> AsyncIterator[str]:
+        """A password of `admin` that is good, beside his own, in this process and until the context is left.
+
+        Logins that are made by it replace what they publish, and are revoked at the end.
+        """
+        once = self._once = OneTimePassword()
+        try:
+            yield once.text
+        finally:
+            self._once = None
+            for family in list(once.families):
+                await self._revoke(family)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """The next pair of the family; the old one is dead. NotAuthenticated.
@@ -120,7 +139,8 @@ class Accounts:
         family = await self._tokens.find(claims.sid)
         if family is None or family.generation != claims.gen or family.username != claims.sub:
             raise NotAuthenticated("the token was revoked; log in again")
-        principal = Principal(name=family.username, role=family.role)
+        replaces = self._once is not None and family.id in self._once.families
+        principal = Principal(name=family.username, role=family.role, replaces=replaces)
         self._verdicts.keep(token, principal, claims, epoch)
         return principal
 
@@ -148,10 +168,22 @@ class Accounts:
         await self._users.rehash(user.name, user.password_hash, stronger)
         return stronger
 
-    async def _start(self, user: User, known_hash: str) -> TokenPair:
+    async def _start_once(self, once: OneTimePassword) -> TokenPair:
+        user = await self._users.get(ADMIN)
+        if user is None:
+            raise NotFound(f"there is no account {ADMIN!r} to publish by")
+        family = secrets.token_urlsafe(16)
+        once.families.add(family)
+        pair = await self._start(user, user.password_hash, family)
+        if self._once is not once:  # it ended meanwhile, perhaps before there was anything to revoke
+            await self._revoke(family)
+            raise NotAuthenticated("the user name or the password is wrong")
+        return pair
+
+    async def _start(self, user: User, known_hash: str, family_id: str | None = None) -> TokenPair:
         now = int(self._clock())
         family = TokenFamily(
-            id=secrets.token_urlsafe(16),
+            id=family_id or secrets.token_urlsafe(16),
             username=user.name,
             role=user.role,
             generation=0,

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from gristmill.db.batch_tables import blobs
 from gristmill.db.batches import DatabaseBatches
+from gristmill.db.bundles import DatabaseBundles
 from gristmill.db.engine import Engine, make_engine
 from gristmill.db.migrate import DatabaseTooNew, upgrade
 from gristmill.db.services import DatabaseServices
@@ -29,6 +30,7 @@ class Database:
         self.users = DatabaseUsers(engine)
         self.tokens = DatabaseTokens(engine)
         self.batches = DatabaseBatches(engine)
+        self.bundles = DatabaseBundles(engine)
 
     async def revision(self) -> int:
         """Sum of all counters: moves whenever any in-memory copy may be stale."""

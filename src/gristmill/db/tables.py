@@ -16,6 +16,7 @@ from gristmill.services import PoolSize, Runtime, ServiceVersion
 
 __all__ = [
     "Moment",
+    "bundles",
     "families",
     "family_of",
     "metadata",
@@ -124,6 +125,14 @@ families = sa.Table(
     sa.Column("refresh_hash", sa.Text, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("used", sa.BigInteger, nullable=False),
+)
+#: Digests of what was published at start-up: it is not published again.
+bundles = sa.Table(
+    "bundles",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("applied", Moment, nullable=False),
 )
 
 

@@ -72,6 +72,7 @@ class Phase:
 
     ready: bool = False
     draining: bool = False
+    publishing: str = ""  #: how far start-up publishing is, as in "2 of 3"; empty when it is done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ async def ready(context: Ctx) -> Response:
     """For a load balancer: 503 until the server has started, and again once it is shutting down."""
     if context.phase.draining:
         raise Draining("the server is shutting down")
+    if context.phase.publishing:
+        raise Overloaded(f"the server is publishing: {context.phase.publishing}")
     if not context.phase.ready:
         raise Overloaded("the server is starting")
     return render.json({"status": "pass"})

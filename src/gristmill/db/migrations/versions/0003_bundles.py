@@ -1,0 +1,20 @@
+"""Bundles that were published as a server started."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the table."""
+    op.create_table(
+        "bundles",
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("applied", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_bundles"),
+    )
