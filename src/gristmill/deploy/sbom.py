@@ -1,7 +1,7 @@
-"""What is installed here, as a software bill of materials in CycloneDX 1.6: `python -m gristmill.deploy.sbom`.
+"""What is installed here, as a software bill of materials, CycloneDX 1.6: `python -m gristmill.deploy.sbom`.
 
-Run while an image is built, in the image: Debian packages as dpkg knows them, Python packages of this environment, R
-packages as their DESCRIPTION files say. Needs the standard library alone.
+Run while an image is built, in the image: Debian packages as dpkg knows them, Python packages of this
+environment, R packages as their DESCRIPTION files say. Needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def _distribution(root: Path) -> str:
 
 def _python_packages() -> Iterator[dict[str, Any]]:
     for package in metadata.distributions():
-        name, version = package.metadata["Name"], package.version
-        licence = package.metadata.get("License-Expression") or package.metadata.get("License")
-        if licence and "\n" in licence:  # some put the whole text there
-            licence = licence.splitlines()[0]
+        # Read by ourselves: what `metadata` gives for a field that is not there differs between Pythons.
+        fields = HeaderParser().parsestr(package.read_text("METADATA") or "")
+        name, version = fields["Name"], fields["Version"]
+        licence = fields.get("License-Expression") or fields.get("License", "").partition("\n")[0]
         purl = f"pkg:pypi/{quote(name.lower().replace('_', '-'))}@{quote(version, safe='')}"
         yield _component(purl, name, version, licence)
 
