@@ -211,7 +211,10 @@ def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
     log = folder / "log"
     _run(["ip", "link", "add", bridge, "type", "bridge"], docker.environment)
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=docker.environment, stdout=output, stderr=output)
+        # Ctrl-C is for us alone, who end it in order.
+        process = subprocess.Popen(
+            command, env=docker.environment, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 60
         while not docker("version", "--format", "{{.Server.Version}}", check=False):

@@ -29,7 +29,8 @@ def main() -> int:
     parser.add_argument("--up", action="store_true")
     parser.add_argument("--chapter", action="append", choices=list(CHAPTERS))
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         if options.up:
             return _keep_up(options.cache)
