@@ -40,9 +40,7 @@ def newest_label(cluster: Cluster, workload: Object) -> tuple[str, str] | None:
 
 
 def good_revision(cluster: Cluster, workload: Object) -> Revision | None:
-    """The revision that runs and is ready, or None if none is."""
-    if not (workload.get("status") or {}).get("readyReplicas"):
-        return None
+    """The revision that runs and is ready, or was before one that is not; None if none is known."""
     if workload["kind"] == "StatefulSet":
         return _of_stateful_set(cluster, workload)
     ready = [
@@ -57,8 +55,11 @@ def good_revision(cluster: Cluster, workload: Object) -> Revision | None:
 
 
 def _of_stateful_set(cluster: Cluster, workload: Object) -> Revision | None:
-    """`currentRevision` is the last that all its pods had."""
-    name = workload["status"].get("currentRevision")
+    """`currentRevision` is the last that all its pods had, `updateRevision` the one on its way."""
+    status = workload.get("status") or {}
+    name = status.get("currentRevision")
+    if name == status.get("updateRevision") and not status.get("readyReplicas"):
+        return None
     found = cluster.find("apps/v1", "ControllerRevision", name, namespace=_space(workload)) if name else None
     if found is None:
         return None

@@ -63,12 +63,13 @@ def rollout_of(workload: Object, pods: Iterable[Object], revision: tuple[str, st
     wanted = int(spec.get("replicas", 1))
     seen = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
     alive = [pod for pod in pods if not _ends(pod)]
-    new = [pod for pod in alive if revision and _labels(pod).get(revision[0]) == revision[1]] if seen else []
+    known = revision if seen else None
+    new = [pod for pod in alive if known and _labels(pod).get(known[0]) == known[1]]
     states = tuple(sorted(map(pod_state, new), key=lambda pod: pod.name))
     ready = sum(pod.ready for pod in states)
-    old = len(alive) - len(new)
+    old = len(alive) - len(new) if known else 0
     counted = status.get("updatedReplicas", 0) >= wanted and status.get("readyReplicas", 0) >= wanted
-    done = seen and counted and ready >= wanted and not old
+    done = known is not None and counted and ready >= wanted and not old
     return Rollout(
         wanted=wanted,
         ready=ready,

@@ -18,6 +18,8 @@ __all__ = ["Values", "checked", "defaults", "is_shared", "merged", "read_file", 
 Values = dict[str, Any]
 
 _HERE = Path(__file__).parent
+#: Mappings whose values are texts, whatever they look like.
+_TEXTS = {"annotations", "podAnnotations", "podLabels", "nodeSelector"}
 _STEP = re.compile(r"((?:[^.\[\]\\]|\\.)+)|\[(\d{1,3})\]")
 
 
@@ -68,7 +70,8 @@ def with_setting(values: Values, setting: str) -> Values:
         raise BadValues(f"--set {setting!r}: expected path=value, such as service.type=LoadBalancer")
     steps = list(_steps(path, setting))
     found = copy.deepcopy(values)
-    _put(found, steps, _parsed(text, _at(values, steps)), setting)
+    textual = steps[-2:-1] and steps[-2] in _TEXTS
+    _put(found, steps, text if textual else _parsed(text, _at(values, steps)), setting)
     return found
 
 
@@ -99,14 +102,17 @@ def _put(target: Any, steps: list[str | int], value: Any, setting: str) -> None:
         fresh: Any = value if last else ([] if isinstance(following, int) else {})
         if isinstance(step, int):
             if not isinstance(target, list) or step > len(target):
-                raise BadValues(f"--set {setting!r}: there is no list with a place {step} there")
+                raise BadValues(f"--set {setting!r}: there is no list with the place {step} there")
             if step == len(target):
                 target.append(fresh)
             elif last:
                 target[step] = value
         elif not isinstance(target, dict):
             raise BadValues(f"--set {setting!r}: {step!r} stands below something that is no mapping")
-        elif last or not isinstance(target.get(step), dict | list):
+        elif last and value is None:
+            target.pop(step, None)
+            return
+        elif last or target.get(step) is None:
             target[step] = fresh
         target = target[step]
 
