@@ -189,7 +189,7 @@ def build(  # noqa: PLR0917 - the command's flags, all of them by name
         _show(plan, program, context)
         return
     chosen = choose(program)
-    note(f"{len(plan.files)} files, {_bytes(plan.size)}; {plan.tag} on {plan.base} by {chosen.program}")
+    note(f"{_counted(plan)}; {plan.tag} on {plan.base} by {chosen.program}")
     with following_steps(str(plan.tag), verbose=verbose) as step:
         built = build_image(plan, builder=chosen, context=context, step=step)
     if as_json:
@@ -232,16 +232,10 @@ def _show(plan: BuildPlan, program: str | None, context: Path | None) -> None:
         builder = Builder(program=Program(program or "docker"))
     if context is not None:
         write_context(plan, context)
-    command = builder.build_command(
-        str(context or "CONTEXT"),
-        str(plan.tag),
-        iidfile=None,
-        arguments=plan.arguments,
-        network=plan.network,
-    )
+    command = plan.command(builder, str(context or "CONTEXT"))
     typer.echo("# Containerfile")
     typer.echo(plan.containerfile())
-    typer.echo(f"# {len(plan.files)} files, {_bytes(plan.size)}, to /gristmill/publish/{plan.project.name}/")
+    typer.echo(f"# {_counted(plan)}, to /gristmill/publish/{plan.project.name}/")
     width = max(len(f"{entry.size:,}") for entry in plan.files)
     for entry in plan.files:
         typer.echo(f"{entry.size:>{width},}  {entry.path}")
@@ -260,6 +254,10 @@ def _next_steps(plan: BuildPlan, builder: Builder) -> None:
         typer.echo(f"  {run}   # try it here")
     typer.echo(f"  gristmill push {plan.tag} REGISTRY/FOLDER")
     typer.echo("  gristmill deploy REGISTRY/FOLDER/…   # onto a cluster, by the name that push prints")
+
+
+def _counted(plan: BuildPlan) -> str:
+    return f"{len(plan.files)} {'file' if len(plan.files) == 1 else 'files'}, {_bytes(plan.size)}"
 
 
 def _bytes(size: int) -> str:

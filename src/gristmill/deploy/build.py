@@ -54,13 +54,27 @@ class BuildPlan:
     files: tuple[ContextFile, ...]
     publishes: tuple[str, ...]  #: scripts in the order in which they run at start
     requirements: tuple[str, ...]
-    arguments: tuple[str, ...]  #: `NAME=value`, for the builder
+    r_repository: str | None
+    epoch: int | None  #: of the image and all that it adds, where SOURCE_DATE_EPOCH is set
     network: str | None  #: the builder's, for fetching packages
 
     @property
     def size(self) -> int:
         """Bytes of the files."""
         return sum(entry.size for entry in self.files)
+
+    def command(self, builder: Builder, context: str, *, iidfile: str | None = None) -> list[str]:
+        """What builds it from a context that has been written."""
+        arguments = [f"R_REPOS={self.r_repository}"] if self.r_repository else []
+        arguments += [f"SOURCE_DATE_EPOCH={self.epoch}"] if self.epoch is not None else []
+        return builder.build_command(
+            context,
+            str(self.tag),
+            iidfile=iidfile,
+            arguments=arguments,
+            network=self.network,
+            epoch=self.epoch,
+        )
 
     def containerfile(self) -> str:
         """Its text."""
@@ -104,7 +118,8 @@ def plan(
         files=tuple(files),
         publishes=publishes,
         requirements=tuple(_requirements(folder, project)),
-        arguments=_arguments(r_repository),
+        r_repository=_r_repository(r_repository),
+        epoch=epoch() if os.environ.get("SOURCE_DATE_EPOCH") else None,
         network=_network(network),
     )
 
@@ -143,13 +158,7 @@ def build(
         place.mkdir(exist_ok=True)
         write_context(plan, place)
         iidfile = Path(scratch, "id")
-        command = builder.build_command(
-            str(place),
-            str(plan.tag),
-            iidfile=str(iidfile),
-            arguments=plan.arguments,
-            network=plan.network,
-        )
+        command = plan.command(builder, str(place), iidfile=str(iidfile))
         done = run(command, tell=_counting(step), environment=builder.environment)
         if done.code != 0:
             raise _why(builder, plan, done)
@@ -214,15 +223,11 @@ def _requirements(folder: Path, project: Project) -> list[str]:
     return read_requirements(path, name)
 
 
-def _arguments(r_repository: str | None) -> tuple[str, ...]:
-    found = []
-    if r_repository is not None:
-        if not re.fullmatch(r"(?:https?|file)://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,2000}", r_repository):
-            raise BadProject(f"{r_repository!r} is not the address of a repository of R packages")
-        found.append(f"R_REPOS={r_repository}")
-    if os.environ.get("SOURCE_DATE_EPOCH"):
-        found.append(f"SOURCE_DATE_EPOCH={epoch()}")
-    return tuple(found)
+def _r_repository(address: str | None) -> str | None:
+    good = r"(?:https?|file)://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,2000}"
+    if address is not None and not re.fullmatch(good, address):
+        raise BadProject(f"{address[:200]!r} is not the address of a repository of R packages")
+    return address
 
 
 def _network(name: str | None) -> str | None:

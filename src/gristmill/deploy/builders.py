@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gristmill.deploy.errors import BuilderForbidden, BuilderUnavailable, NoBuilder
 from gristmill.deploy.images import ImageReference
+from gristmill.deploy.registry_auth import is_loopback
 from gristmill.deploy.running import Done, asked
 
 __all__ = ["Builder", "LocalImage", "Program", "choose", "daemon_trouble", "whats_wrong"]
@@ -47,16 +49,16 @@ class Builder:
         iidfile: str | None,
         arguments: Sequence[str] = (),
         network: str | None = None,
+        epoch: int | None = None,
     ) -> list[str]:
-        """The command that builds `context` and calls the result `tag`."""
+        """The command that builds `context` and calls the result `tag`; `epoch`: the time of its layers."""
         command = [str(self.program), "build"]
-        if self.program is not Program.DOCKER:
+        if self.program is Program.DOCKER:
+            command.append("--force-rm")  # no containers of failed steps
+        else:
             command += ["--format", "docker"]  # the OCI format has no health check
-            # Their layers get this time, and equal folders equal digests; docker reads it from an argument.
-            if epoch := (os.environ if self.environment is None else self.environment).get(
-                "SOURCE_DATE_EPOCH"
-            ):
-                command += ["--timestamp", epoch]
+            if epoch is not None:  # docker takes it from an argument
+                command += ["--timestamp", str(epoch)]
         for argument in arguments:
             command += ["--build-arg", argument]
         if network:
@@ -75,7 +77,7 @@ class Builder:
         done = asked(command, environment=self.environment)
         if done.code != 0 or not done.lines:
             return None
-        id_, _, size = done.lines[-1].partition(" ")
+        id_, _, size = (part.strip() for part in done.lines[-1].partition(" "))
         return LocalImage(
             id=id_ if id_.startswith("sha256:") else f"sha256:{id_}",
             size=f"{int(size) / 1e6:,.0f} MB" if size.isdigit() else size,
@@ -87,14 +89,14 @@ class Builder:
 
     def login_command(self, registry: str, username: str, keep: Path | None, *, insecure: bool) -> list[str]:
         """The command that logs in, with the password on its input. `keep`: a folder to hold the login."""
-        command = [*self._with(keep, "login"), *self._tls(insecure)]
+        command = [*self._with(keep, "login"), *self._tls(registry, insecure)]
         return [*command, "--username", username, "--password-stdin", registry]
 
     def push_command(
         self, target: ImageReference, keep: Path | None, digestfile: Path, *, insecure: bool
     ) -> list[str]:
         """The command that pushes; where it can, it writes the digest into a file."""
-        command = [*self._with(keep, "push"), *self._tls(insecure)]
+        command = [*self._with(keep, "push"), *self._tls(target.registry or "", insecure)]
         if self.program is not Program.DOCKER:
             command += ["--digestfile", str(digestfile)]
         return [*command, str(target)]
@@ -104,8 +106,15 @@ class Builder:
             return ["docker", *(["--config", str(keep)] if keep else []), verb]
         return [str(self.program), verb, *(["--authfile", str(keep / "auth.json")] if keep else [])]
 
-    def _tls(self, insecure: bool) -> list[str]:
-        return ["--tls-verify=false"] if insecure and self.program is not Program.DOCKER else []
+    def _tls(self, registry: str, insecure: bool) -> list[str]:
+        """Docker's daemon has its own settings, and needs no TLS for this machine; the others are told so."""
+        if self.program is Program.DOCKER:
+            return []
+        return (
+            ["--tls-verify=false"]
+            if insecure or is_loopback(urlsplit(f"//{registry}").hostname or "")
+            else []
+        )
 
 
 def choose(wanted: Program | None = None, *, check: bool = True) -> Builder:

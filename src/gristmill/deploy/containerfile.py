@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from gristmill.deploy.project import Project
 
@@ -29,11 +28,10 @@ def containerfile(project: Project, base: str, *, requirements: bool) -> str:
         ]
     if requirements:
         place = f"{_PLACE}/{project.name}-{REQUIREMENTS}"
-        pip = (_PYTHON, "-m", "pip")
-        quiet = ("--no-cache-dir", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore")
+        pip = (_PYTHON, "-m", "pip", "--no-cache-dir", "--disable-pip-version-check", "--no-input")
         lines += [
             _copy(REQUIREMENTS, place),
-            _run(*pip, "install", *quiet, "--requirement", place),
+            _run(*pip, "install", "--root-user-action=ignore", "--requirement", place),
             # Packages that the server needs too may not end up in versions that do not fit together.
             _run(*pip, "check"),
         ]
@@ -48,8 +46,5 @@ def _copy(source: str, target: str) -> str:
 
 
 def _run(*command: str) -> str:
-    return f"RUN {_listed(command)}"
-
-
-def _listed(command: Sequence[str]) -> str:
-    return json.dumps(list(command))
+    # The base's HOME is the volume of the server, where root should leave nothing behind.
+    return f"RUN {json.dumps(['env', 'HOME=/root', *command])}"

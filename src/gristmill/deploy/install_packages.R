@@ -9,7 +9,7 @@ if (nzchar(Sys.getenv("R_REPOS"))) options(repos = c(CRAN = Sys.getenv("R_REPOS"
 
 missing_of <- function(packages) setdiff(packages, rownames(installed.packages()))
 apt <- function(...) {
-    status <- system2("apt-get", c("-o", "Acquire::Retries=3", ...), stdin = FALSE)
+    status <- system2("apt-get", c("-o", "Acquire::Retries=3", ...), stdin = "/dev/null")
     if (status != 0) stop("apt-get ", ..1, " failed", call. = FALSE)
 }
 has_apt <- nzchar(Sys.which("apt-get"))

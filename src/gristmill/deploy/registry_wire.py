@@ -118,7 +118,7 @@ class Wire:
         if "CERTIFICATE_VERIFY_FAILED" in text:
             return RegistryUnreachable(
                 f"the certificate of {self.registry} cannot be checked: {text.partition('] ')[2] or text}. "
-                "If it is of an authority of your own, name that one's in SSL_CERT_FILE; --insecure does without"
+                "If it is of an authority of your own, name its file in SSL_CERT_FILE; or say --insecure"
             )
         if _speaks_no_tls(error):
             return RegistryUnreachable(f"{self.registry} does not speak TLS: --insecure allows plain HTTP")
