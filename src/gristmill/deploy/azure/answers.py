@@ -74,7 +74,7 @@ _LONGEST = 600
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Whatever Microsoft's clients raise, as one of our errors; `what` is for people: "creating the cluster"."""
+    """Whatever Microsoft's clients raise, as one of our errors; `what` tells people what it was about."""
     from azure.core.exceptions import (
         AzureError,
         ClientAuthenticationError,

@@ -1,7 +1,7 @@
 """Names as Azure allows them. What has passed here may stand in a path, a command and a message.
 
-https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules, and the patterns of the
-REST specifications.
+https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules, and the
+patterns of the REST specifications.
 """
 
 from __future__ import annotations
