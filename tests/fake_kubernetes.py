@@ -1,7 +1,7 @@
 """A Kubernetes API server in the test's own process, with as much of its controllers as a rollout shows.
 
-It keeps objects; what is applied replaces what was, and a workload gets the pods that its image's tag asks for:
-`good` ones are ready, `crash`, `missing` and `huge` ones never are.
+It keeps objects; what is applied replaces what was. A workload gets pods after its image's tag: `good` ones
+are ready, `crash`, `missing` and `huge` ones never are.
 """
 
 from __future__ import annotations

@@ -185,6 +185,14 @@ def run(  # noqa: PLR0917 - the command's flags, all of them by name
             rich_help_panel=_SECRETS,
         ),
     ] = None,
+    registry_password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--registry-password-stdin",
+            help="Its password: the first line of standard input.",
+            rich_help_panel=_SECRETS,
+        ),
+    ] = False,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds until it has to be ready.", rich_help_panel=_WAIT)
     ] = 600,
@@ -219,13 +227,15 @@ def run(  # noqa: PLR0917 - the command's flags, all of them by name
     """
     from gristmill.deploy.kubernetes.planning import planned
 
+    if password_stdin and registry_password_stdin:
+        fail("standard input holds one password: give the other by a file", Exit.USAGE)
     plan = planned(
         image,
         name=name,
         replicas=replicas,
         service_type=service_type.value if service_type else None,
         pull_secrets=pull_secret or (),
-        login=login_of(registry_username, registry_password_from),
+        login=login_of(registry_username, registry_password_from, stdin=registry_password_stdin),
         admin_password=admin_password_of(admin_password_from, stdin=password_stdin),
         files=values or (),
         settings=settings or (),

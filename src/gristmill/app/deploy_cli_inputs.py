@@ -20,29 +20,37 @@ def admin_password_of(path: Path | None, *, stdin: bool) -> str | None:
     if path is not None and stdin:
         fail("give --admin-password-from or --password-stdin, not both", Exit.USAGE)
     if stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-        if not password:
-            fail("there is no password on standard input", Exit.USAGE)
-        return password
+        return _from_stdin()
     return _first_line(path) if path is not None else None
 
 
-def login_of(username: str | None, path: Path | None) -> Login | None:
+def login_of(username: str | None, path: Path | None, *, stdin: bool) -> Login | None:
     """A login of the image's registry, or None."""
     from gristmill.deploy.kubernetes.planning import Login
 
+    if path is not None and stdin:
+        fail("give --registry-password-from or --registry-password-stdin, not both", Exit.USAGE)
     if username is None:
-        if path is not None:
-            fail("--registry-password-from goes with --registry-username", Exit.USAGE)
+        if path is not None or stdin:
+            fail("the registry's password goes with --registry-username", Exit.USAGE)
         return None
+    if stdin:
+        return Login(username=username, password=_from_stdin())
     password = _first_line(path) if path is not None else os.environ.get("GRISTMILL_REGISTRY_PASSWORD")
     if not password:
         fail(
-            f"no password for {username} at the registry: --registry-password-from FILE, or "
-            "GRISTMILL_REGISTRY_PASSWORD",
+            f"no password for {username} at the registry: --registry-password-stdin, "
+            "--registry-password-from FILE, or GRISTMILL_REGISTRY_PASSWORD",
             Exit.USAGE,
         )
     return Login(username=username, password=password)
+
+
+def _from_stdin() -> str:
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        fail("there is no password on standard input", Exit.USAGE)
+    return password
 
 
 def _first_line(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,18 @@ def test_a_dry_run_prints_what_kubectl_takes_and_no_secret_and_asks_no_cluster(
     assert set(secret["data"].values()) == {"<hidden>"}
 
 
+def test_a_pull_secret_is_made_of_a_login_whose_password_comes_by_standard_input(
+    fake: FakeKubernetes,
+) -> None:
+    flags = ["--registry-username", "ann", "--registry-password-stdin"]
+    assert deploy("registry.test:5000/boston:good", *flags, input="s3cret\n").exit_code == 0
+    made = fake.objects["/api/v1/namespaces/default/secrets/boston-pull"]
+    login = json.loads(base64.b64decode(made["data"][".dockerconfigjson"]))["auths"]["registry.test:5000"]
+    assert (login["username"], login["password"]) == ("ann", "s3cret")
+    (pod,) = fake.of_kind("Pod")
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "boston-pull"}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -80,6 +94,8 @@ def test_a_dry_run_prints_what_kubectl_takes_and_no_secret_and_asks_no_cluster(
         (["boston:1", "-n", "A"], 5, "the namespace 'A'"),
         (["boston:1", "--set", "x"], 5, "expected path=value"),
         (["boston:1", "--registry-username", "ann"], 2, "no password for ann at the registry"),
+        (["boston:1", "--registry-password-stdin"], 2, "goes with --registry-username"),
+        (["boston:1", "--registry-password-stdin", "--password-stdin"], 2, "holds one password"),
         (["boston:1", "--admin-password-from", "/nowhere"], 4, "cannot be read"),
         (["boston:1", "--kubeconfig", "/nowhere"], 5, "no kubeconfig at /nowhere"),
     ],

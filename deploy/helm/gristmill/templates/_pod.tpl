@@ -172,6 +172,7 @@ spec:
   secret:
     secretName: {{ default $name .Values.signingKey.existingSecret }}
     defaultMode: 0440
+    optional: false # the default, which `podman kube play` does not know
     items:
       - key: {{ .Values.signingKey.secretKey }}
         path: {{ .Values.signingKey.secretKey }}

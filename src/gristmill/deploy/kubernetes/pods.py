@@ -178,6 +178,7 @@ def _volumes(release: Release) -> list[Object]:
     keys = {
         "secretName": values["signingKey"]["existingSecret"] or name,
         "defaultMode": 0o440,
+        "optional": False,
         "items": [{"key": key, "path": key}],
     }
     found: list[Object] = [{"name": "tmp", "emptyDir": scratch}, {"name": "keys", "secret": keys}]
