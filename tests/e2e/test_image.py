@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,14 @@ data(Boston, package = "MASS")
 set.seed(7)
 forest <- randomForest::randomForest(medv ~ ., data = Boston, ntree = 20)
 y <- unname(predict(forest, Boston[1:3, ]))
+"""
+#: Two lines of JSON, to the last bit: the rows as columns, and what the model says to them here.
+TEN_ROWS = """
+suppressPackageStartupMessages(library(randomForest))
+rows <- MASS::Boston[1:10, ]
+json <- function(numbers) sprintf("[%s]", paste(sprintf("%.17g", as.numeric(numbers)), collapse = ","))
+cat(sprintf("{%s}", paste0("\\"", names(rows), "\\":", sapply(rows, json), collapse = ",")), "\\n", sep = "")
+cat(json(predict(readRDS("bos_rf.rds"), rows)))
 """
 
 
@@ -124,6 +133,19 @@ def test_what_is_published_is_there_after_a_restart_on_the_same_volume(docker: D
             assert answer.json()["outputParameters"] == {"y": 2}
     finally:
         docker("volume", "rm", "kept")
+
+
+def test_a_folder_for_publishing_is_served_when_it_is_ready(docker: Docker, tmp_path: Path) -> None:
+    bundle = tmp_path / "boston"
+    shutil.copytree(ROOT / "examples" / "boston-r", bundle)
+    tool = ["--network=none", "--user=0", "--entrypoint=Rscript", "--workdir=/work"]
+    tool.append(f"--volume={bundle}:/work")
+    docker("run", "--rm", *tool, R, "bos_rf.R")
+    rows, scores = docker("run", "--rm", *tool, R, "-e", TEN_ROWS).splitlines()
+    with docker.container(R, f"--volume={bundle}:/gristmill/publish/boston:ro") as box:
+        box.wait_ready()
+        with box.client() as client:
+            assert call(client, "/api/bos-rf/1.0.0", inputData=json.loads(rows))["pred"] == json.loads(scores)
 
 
 def test_asked_to_stop_it_finishes_calls_in_flight_and_ends_with_0(docker: Docker) -> None:
