@@ -175,7 +175,8 @@ class RegistryClient:
     def _authorized(self, scope: str, answer: Answer) -> str:
         asked = challenges(answer.headers.get_list("www-authenticate"))
         for challenge in asked:
-            header = self._credentials.answer(challenge, self._wire.client, self.registry)
+            with self._wire.told():
+                header = self._credentials.answer(challenge, self._wire.client, self.registry)
             if header is not None:
                 self._authorizations[scope] = header
                 return header

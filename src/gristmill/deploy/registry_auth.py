@@ -158,14 +158,14 @@ def _basic(login: Login) -> str:
     return f"Basic {base64.b64encode(f'{login.username}:{login.password}'.encode()).decode()}"
 
 
-def _params(challenge: Challenge, asked: dict[str, str]) -> list[tuple[str, str]]:
+def _params(challenge: Challenge, asked: dict[str, str]) -> httpx.QueryParams:
     """Each scope is a parameter of its own, and the realm may have parameters already."""
     import httpx
 
     pairs = [*httpx.URL(challenge.realm).params.multi_items()]
     for key, value in asked.items():
         pairs += [(key, each) for each in value.split(" ")] if key == "scope" else [(key, value)]
-    return pairs
+    return httpx.QueryParams(pairs)
 
 
 def _token_in(answer: httpx.Response) -> str:

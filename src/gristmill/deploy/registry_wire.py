@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,21 +96,24 @@ class Wire:
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
 
-    def _once(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What goes wrong on the way to a registry, or to who gives its tokens, as an error of ours."""
         import httpx
 
         try:
-            with self.client.stream(method, url, headers=headers) as response:
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > _LARGEST:
-                        raise RegistryRefused(f"{url}: the answer is larger than {_LARGEST:,} bytes")
-                return Answer(
-                    status=response.status_code, headers=response.headers, body=bytes(body), url=url
-                )
-        except (httpx.TransportError, httpx.DecodingError) as error:
+            yield
+        except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
+
+    def _once(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        with self.told(), self.client.stream(method, url, headers=headers) as response:
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > _LARGEST:
+                    raise RegistryRefused(f"{url}: the answer is larger than {_LARGEST:,} bytes")
+            return Answer(status=response.status_code, headers=response.headers, body=bytes(body), url=url)
 
     def _unreachable(self, error: Exception) -> RegistryUnreachable:
         import httpx

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -116,11 +116,9 @@ def _started(
 
 def _feed(process: subprocess.Popen[bytes], secret: str) -> None:
     assert process.stdin is not None
-    try:
-        process.stdin.write(f"{secret}\n".encode())
-        process.stdin.close()
-    except BrokenPipeError:  # it ended first, and its output says why
-        return
+    # One that ends without reading says why in its output.
+    with suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(f"{secret}\n".encode())
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
