@@ -54,7 +54,7 @@ class Principal:
 
     name: str
     role: Role
-    #: Publishing what exists replaces it, as start-up publishing does: it may be running on another node, too.
+    #: Publishing what exists replaces it, as start-up publishing does: another node may be at it, too.
     replaces: bool = False
 
     def may(self, permission: Permission) -> bool:

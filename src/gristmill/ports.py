@@ -92,14 +92,15 @@ class ServiceStore(Protocol):
     async def load(self) -> tuple[int, list[ServiceVersion]]:
         """The revision and all versions as of then, oldest first in the order in which they were added."""
 
-    async def add(self, service: ServiceVersion) -> int:
+    async def add(self, service: ServiceVersion, *, fresh: bool = False) -> int:
         """Store a new version; the revision after it.
 
         Raises Conflict if its name and version exist, and NotFound if its content is set and neither a
-        snapshot nor a service refers to it (any more), but for a realtime service, whose model is new.
+        snapshot nor a service refers to it (any more), unless it is `fresh`: put into the blob store just
+        now. That of a realtime service always is.
         """
 
-    async def replace(self, old: ServiceVersion, new: ServiceVersion) -> int | None:
+    async def replace(self, old: ServiceVersion, new: ServiceVersion, *, fresh: bool = False) -> int | None:
         """Put `new` in the place of `old`, keeping its rank; the revision after it.
 
         None, and no change, if what is stored is not `old` (any more). Raises NotFound as `add` does.
@@ -267,6 +268,9 @@ class Stores(Protocol):
 
     async def revision(self) -> int:
         """Moves with the revision of any store; also proves that the database answers."""
+
+    async def installation(self) -> str:
+        """An id of this database; copies of it, and backups, have the same."""
 
     async def references(self) -> set[str]:
         """Digests of all blobs that a service, a snapshot or a batch refers to."""

@@ -48,7 +48,10 @@ class Registry:
         return [service for service in self._known.values() if name is None or service.name == name]
 
     def subscribe(self, callback: Callable[[ServiceVersion], None]) -> None:
-        """Have `callback` told of each version that was replaced or deleted, as it was before."""
+        """Have `callback` told of each version that was replaced or deleted, as it was before.
+
+        Also of one that comes with shells of its own, as it is.
+        """
         self._callbacks.append(callback)
 
     async def refresh(self) -> None:
@@ -71,31 +74,44 @@ class Registry:
         service = replace(draft, owner=by.name, created=datetime.now(UTC), operation_id=operation_id)
         if service.runtime is not Runtime.REALTIME:
             service = await self._with_content(service, snapshot, by)
+        return await self._store_new(service, by, over=by.replaces, fresh=False)
+
+    async def take_in(self, draft: ServiceVersion, by: Principal, *, over: bool) -> ServiceVersion:
+        """As `publish`, of a version whose content, if any, was put into the blob store just now.
+
+        Where `over`, a version that exists is replaced, if `by` may change it.
+        """
+        by.require(Permission.SERVICES_PUBLISH)
+        return await self._store_new(draft, by, over=over or by.replaces, fresh=True)
+
+    async def _store_new(
+        self, service: ServiceVersion, by: Principal, *, over: bool, fresh: bool
+    ) -> ServiceVersion:
         check_service(service, self._limits)
         service = service.sealed()
-        if by.replaces:
-            return await self._put(service, by)
-        return await self._add(service)
+        if over:
+            return await self._put(service, by, fresh)
+        return await self._add(service, fresh)
 
-    async def _add(self, service: ServiceVersion) -> ServiceVersion:
+    async def _add(self, service: ServiceVersion, fresh: bool) -> ServiceVersion:
         async with self._lock:
-            await self._settle(await self._store.add(service), None, service)
+            await self._settle(await self._store.add(service, fresh=fresh), None, service)
         return service
 
-    async def _put(self, service: ServiceVersion, by: Principal) -> ServiceVersion:
+    async def _put(self, service: ServiceVersion, by: Principal, fresh: bool) -> ServiceVersion:
         """Add it, or replace what is there; its owner, its age and its shells stay."""
 
         async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
             new = replace(service, owner=old.owner, created=old.created, pool=service.pool or old.pool)
             if replace(new, snapshot_id=old.snapshot_id) == old:
                 return self._revision, old
-            return await self._store.replace(old, new), new
+            return await self._store.replace(old, new, fresh=fresh), new
 
         while True:
             await self.refresh()
             try:
                 if (service.name, service.version) not in self._known:
-                    return await self._add(service)
+                    return await self._add(service, fresh)
                 replaced = await self._write(service.name, service.version, by, change)
             except Conflict:
                 continue  # another node was faster to add it
@@ -193,6 +209,8 @@ class Registry:
             self._known[new.name, new.version] = new
         if old is not None:
             self._tell(old)
+        elif new is not None and new.pool is not None:
+            self._tell(new)
 
     async def _reload(self) -> None:
         before = self._known
@@ -200,6 +218,9 @@ class Registry:
         self._known = {(service.name, service.version): service for service in services}
         for key, service in before.items():
             if self._known.get(key) != service:
+                self._tell(service)
+        for key, service in self._known.items():
+            if service.pool is not None and key not in before:
                 self._tell(service)
 
     def _tell(self, service: ServiceVersion) -> None:

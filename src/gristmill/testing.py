@@ -73,18 +73,18 @@ class MemoryServices:
         """See the port."""
         return self._revision, list(self.rows.values())
 
-    async def add(self, service: ServiceVersion) -> int:
+    async def add(self, service: ServiceVersion, *, fresh: bool = False) -> int:
         """See the port."""
         key = service.name, service.version
         if key in self.rows:
             raise Conflict(f"service {service.name!r} version {service.version!r} exists already")
-        return self._write(service)
+        return self._write(service, fresh)
 
-    async def replace(self, old: ServiceVersion, new: ServiceVersion) -> int | None:
+    async def replace(self, old: ServiceVersion, new: ServiceVersion, *, fresh: bool = False) -> int | None:
         """See the port."""
         if self.rows.get((old.name, old.version)) != old:
             return None
-        return self._write(new)
+        return self._write(new, fresh)
 
     async def remove(self, old: ServiceVersion) -> int | None:
         """See the port."""
@@ -94,11 +94,11 @@ class MemoryServices:
         self._revision += 1
         return self._revision
 
-    def _write(self, service: ServiceVersion) -> int:
+    def _write(self, service: ServiceVersion, fresh: bool) -> int:
         held = {row.content for row in self._snapshots.rows.values()}
         held.update(row.content for row in self.rows.values() if row.content is not None)
-        known = service.content is None or service.runtime is Runtime.REALTIME or service.content in held
-        if not known:
+        fresh = fresh or service.runtime is Runtime.REALTIME
+        if not fresh and service.content is not None and service.content not in held:
             raise NotFound("the snapshot was deleted while the service was being published")
         self.rows[service.name, service.version] = service
         self._revision += 1
@@ -244,6 +244,10 @@ class MemoryStores:
     async def revision(self) -> int:
         """See the port."""
         return await self.services.revision() + await self.tokens.revision()
+
+    async def installation(self) -> str:
+        """See the port."""
+        return "00000000-0000-0000-0000-000000000000"
 
     async def references(self) -> set[str]:
         """See the port."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gristmill.blobs import DirectoryBlobs
 from gristmill.db import default_url, open_database
 from gristmill.db.engine import make_engine
-from gristmill.db.tables import metadata, revisions
+from gristmill.db.tables import installation, metadata, revisions
 from gristmill.ports import BlobStore, Stores
 from gristmill.testing import MemoryBlobs, MemoryStores
 from tests.contract.databases import Postgres, postgres_programs, running_postgres
@@ -49,7 +49,9 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def _empty(url: str) -> None:
     async def work(connection: AsyncConnection) -> None:
-        names = ", ".join(table.name for table in metadata.sorted_tables if table is not revisions)
+        names = ", ".join(
+            table.name for table in metadata.sorted_tables if table not in (revisions, installation)
+        )
         await connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
         await connection.execute(sa.update(revisions).values(value=0))
 

@@ -58,3 +58,12 @@ async def test_a_server_that_does_not_answer_is_unavailable_and_its_address_not_
         await open_database("postgresql://user:secret@127.0.0.1:1/name")
     assert "secret" not in caught.value.message
     assert "127.0.0.1" not in caught.value.message
+
+
+async def test_a_database_knows_itself_when_it_is_opened_again(url: str) -> None:
+    ids = set()
+    for _ in range(2):
+        database = await open_database(url)
+        ids.add(await database.installation())
+        await database.close()
+    assert len(ids) == 1

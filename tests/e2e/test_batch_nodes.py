@@ -34,11 +34,9 @@ def test_another_node_goes_on_with_the_batch_of_a_killed_one(database: str, tmp_
 
     def node(name: str) -> Server:
         folder = tmp_path / name
-        (folder / "data").mkdir(parents=True)
-        (tmp_path / "blobs").mkdir(exist_ok=True)
-        (folder / "data" / "blobs").symlink_to(tmp_path / "blobs")
+        folder.mkdir()
         signed = ["--signing-key", str(key)] if key.exists() else []
-        return start_server(folder, "--database", database, *signed)
+        return start_server(folder, "--database", database, "--blobs", str(tmp_path / "blobs"), *signed)
 
     with stopping(node("one")) as one:
         key.write_bytes((one.data / "signing-key.pem").read_bytes())

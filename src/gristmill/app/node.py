@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gristmill.app.settings import Settings
 from gristmill.blobs import DirectoryBlobs
-from gristmill.bundles import find_bundles
+from gristmill.bundles import Bundle, find_bundles
 from gristmill.dispatcher import Dispatcher
 from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gristmill.app.start_up import Publishing
+    from gristmill.app.state import State
+    from gristmill.moving import Moving
     from gristmill.registry import Registry
 
 __all__ = ["Node", "open_node"]
@@ -63,25 +65,25 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         bundles = find_bundles(settings.publish) if settings.publish else []
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
-        blobs = DirectoryBlobs(data / "blobs")
+        blobs = _open_blobs(settings.blobs or data / "blobs")
         scoring = await _start_scoring(settings, data, blobs, stack)
-        dispatcher, realtime = scoring.dispatcher, scoring.realtime
+        dispatcher = scoring.dispatcher
         # The shells start in processes of their own, while this one imports the rest.
         from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
         from gristmill.app.batch_work import open_batches
         from gristmill.app.health import Health
         from gristmill.app.state import open_state, start_upkeep
-        from gristmill.realtime.publishing import Publisher
         from gristmill.web.app import create_app
 
         state = await open_state(settings, data, blobs, stack)
-        _follow(state.registry, dispatcher, realtime)
+        _follow(state.registry, dispatcher, scoring.realtime)
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
         sessions = _sessions(settings, data, scoring.launcher, snapshots, dispatcher)
         stack.push_async_callback(sessions.close_all)
         start_upkeep(state, stack)
         batches = await open_batches(settings.batches, data, _staging(data), state, dispatcher, stack)
         health = Health(state.database, dispatcher, sessions, scoring.isolation, scoring.warnings)
+        moving = _moving(settings, state.registry, blobs, scoring)
         context = Context(
             accounts=state.accounts,
             registry=state.registry,
@@ -89,8 +91,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             sessions=sessions,
             snapshots=snapshots,
             batches=batches,
-            realtime=realtime,
-            publisher=Publisher(blobs, limit=settings.realtime.model_bytes),
+            realtime=scoring.realtime,
+            publisher=moving.publisher,
+            moving=moving,
             status=health.report,
             phase=Phase(),
             limits=settings.web,
@@ -98,11 +101,6 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             cors_origins=settings.cors_origins,
             log_scoring=settings.log_scoring,
         )
-        publishing = None
-        if bundles:
-            from gristmill.app.start_up import Publishing
-
-            publishing = Publishing(settings, bundles, state, context.phase, data)
         yield Node(
             app=create_app(context),
             phase=context.phase,
@@ -110,7 +108,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             languages=lambda: [str(pool["language"]) for pool in dispatcher.describe().values()],
             warnings=scoring.warnings,
             shells_ready=dispatcher.wait_ready,
-            publishing=publishing,
+            publishing=_publishing(bundles, settings, state, context, data),
         )
 
 
@@ -140,6 +138,30 @@ async def _start_scoring(
     stack.push_async_callback(dispatcher.close)
     dispatcher.start()
     return _Scoring(launcher, dispatcher, realtime, isolation, warnings)
+
+
+def _moving(settings: Settings, registry: Registry, blobs: DirectoryBlobs, scoring: _Scoring) -> Moving:
+    from gristmill.moving import Moving
+    from gristmill.realtime.publishing import Publisher
+
+    return Moving(
+        registry,
+        blobs,
+        scoring.dispatcher,
+        Publisher(blobs, limit=settings.realtime.model_bytes),
+        scoring.realtime.prepare,
+        limit=settings.sessions.snapshot_bytes,
+    )
+
+
+def _publishing(
+    bundles: list[Bundle], settings: Settings, state: State, context: Context, data: Path
+) -> Publishing | None:
+    if not bundles:
+        return None
+    from gristmill.app.start_up import Publishing
+
+    return Publishing(settings, bundles, state, context, data)
 
 
 def _follow(registry: Registry, dispatcher: Dispatcher, realtime: Realtime) -> None:
@@ -174,6 +196,7 @@ def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLaun
         data=data,
         limits=settings.shells,
         isolation=isolation,
+        hidden=[settings.blobs] if settings.blobs else [],
         python=settings.python or sys.executable,
         r_program=settings.r_program,
         threads=settings.threads,
@@ -181,10 +204,26 @@ def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLaun
 
 
 def _make_data(data: Path) -> Path:
-    """The data directory; others may pass through it to a shell's scratch directory, and read nothing."""
+    """The data directory; others may pass through it to a shell's scratch directory, and read nothing.
+
+    Raises GristmillError that names it.
+    """
     data = data.resolve()
-    data.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        data.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot make the data directory {data}: {error.strerror}; user {os.geteuid()} must be able to write there"
+        raise GristmillError(why) from error
     return data
+
+
+def _open_blobs(folder: Path) -> DirectoryBlobs:
+    """Raises GristmillError that names the folder."""
+    try:
+        return DirectoryBlobs(folder.resolve())
+    except OSError as error:
+        why = f"contents cannot be kept in {folder}: {error.strerror}; choose a folder with --blobs"
+        raise GristmillError(why) from None
 
 
 @contextlib.contextmanager

@@ -41,6 +41,12 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     database: Annotated[
         str | None, _option("--database", "URL of a database instead of the embedded one.", _SERVER)
     ] = None,
+    blobs: Annotated[
+        Path | None,
+        _option(
+            "--blobs", "Folder of contents that servers of one database share; default: DATA/blobs.", _SERVER
+        ),
+    ] = None,
     signing_key: Annotated[
         Path | None,
         _option("--signing-key", "PEM private key that signs tokens; made if not given.", _SERVER),
@@ -172,6 +178,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         data=given["data"],
         admin_password=given["admin_password"] or None,
         database=given["database"],
+        blobs=given["blobs"],
         signing_key=given["signing_key"],
         pool=PoolSettings(
             initial=initial,

@@ -47,6 +47,7 @@ async def open_state(
     """Connect, upgrade and read what is stored; closed when `stack` is left."""
     database = await open_database(settings.database or default_url(data))
     stack.push_async_callback(database.close)
+    blobs.claim(await database.installation())
     passwords = Passwords()
     generated = await ensure_admin(database.users, passwords, settings.admin_password)
     registry = Registry(database.services, database.snapshots)

@@ -3,6 +3,9 @@
     blobs/<64 hex digits>   content, mode 0400
     blobs/tmp/              what is being written
     blobs/lock              held shared by who adds, exclusively by who removes
+    blobs/database          id of the database that refers to the content
+
+Several servers may share the directory, over NFS for instance, if they share their database.
 
 A blob appears under its name only once its bytes are on the disk; `put` returns only once the name is, too.
 """
@@ -22,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gristmill.errors import NotFound, TooLarge
+from gristmill.errors import InvalidInput, NotFound, TooLarge
 from gristmill.ports import Blob, StateUnavailable
 
 __all__ = ["DirectoryBlobs"]
@@ -33,16 +36,39 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DirectoryBlobs:
-    """`BlobStore` in a directory of the server's own, which is created with mode 0700."""
+    """`BlobStore` in a directory of the servers' own, which is created with mode 0700."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path / "tmp"
         for directory in (path, self._temporary):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(path)
         os.close(os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         _sync_directory(path)
         _sync_directory(path.parent)
+
+    def claim(self, database: str) -> None:
+        """Make the directory that of a database, by its id. Raises InvalidInput if it is another's.
+
+        A sweep removes what its own database does not refer to.
+        """
+        mark = self._path / "database"
+        with self._locked(fcntl.LOCK_EX):
+            try:
+                found = mark.read_text().strip()
+            except FileNotFoundError:
+                found = database
+                with mark.open("w") as file:
+                    file.write(f"{database}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                _sync_directory(self._path)
+        if found != database:
+            raise InvalidInput(
+                f"{self._path} holds the contents of another database ({found}), and each would remove the "
+                "other's: choose another folder with --blobs, or the database that it belongs to"
+            )
 
     async def put(self, source: BinaryIO, *, limit: int | None = None) -> Blob:
         """Copied and hashed in a thread, in pieces of 1 MiB."""
@@ -103,14 +129,15 @@ class DirectoryBlobs:
         for digest in digests:
             path = self._path / digest
             with self._locked(fcntl.LOCK_EX):  # one by one: who adds does not wait for all of them
-                if _modified(path) < before:
+                if _modified_now(path) < before:
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed
 
     @contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
-        with open(self._path / "lock", "rb") as lock:
+        # NFS gives an exclusive lock only to who may write.
+        with open(self._path / "lock", "r+b") as lock:
             fcntl.flock(lock, kind)  # released as the file is closed
             yield
 
@@ -127,10 +154,26 @@ def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> Blob:
     return Blob(digest.hexdigest(), size)
 
 
+def _close_to_others(path: Path) -> None:
+    """A folder that was there already may be open to shells, which run as other users."""
+    found = path.stat()
+    if found.st_uid == os.geteuid() and found.st_mode & 0o007:
+        path.chmod(found.st_mode & 0o7770)
+
+
 def _modified(path: str | Path) -> float:
     """When the file was written, epoch seconds; infinity if it is gone."""
     try:
         return os.stat(path, follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def _modified_now(path: Path) -> float:
+    """As `_modified`, and asked of the file's server: NFS answers `stat` from memory, but not `open`."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return float("inf")
 

@@ -13,7 +13,7 @@ from gristmill.db.engine import Engine, make_engine
 from gristmill.db.migrate import DatabaseTooNew, upgrade
 from gristmill.db.services import DatabaseServices
 from gristmill.db.snapshots import DatabaseSnapshots
-from gristmill.db.tables import revisions, services, snapshots
+from gristmill.db.tables import installation, revisions, services, snapshots
 from gristmill.db.tokens import DatabaseTokens
 from gristmill.db.users import DatabaseUsers
 
@@ -36,6 +36,11 @@ class Database:
         """Sum of all counters: moves whenever any in-memory copy may be stale."""
         async with self._engine.read() as connection:
             return int((await connection.execute(sa.select(sa.func.sum(revisions.c.value)))).scalar_one())
+
+    async def installation(self) -> str:
+        """The row that the migration made."""
+        async with self._engine.read() as connection:
+            return str((await connection.execute(sa.select(installation.c.id))).scalar_one())
 
     async def references(self) -> set[str]:
         """Digests of all blobs that a service, a snapshot or a batch refers to, as of one moment."""

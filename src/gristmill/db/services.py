@@ -43,12 +43,13 @@ class DatabaseServices:
             rows = await connection.execute(sa.select(services).order_by(services.c.id))
             return revision, [service_of(row) for row in rows]
 
-    async def add(self, service: ServiceVersion) -> int:
+    async def add(self, service: ServiceVersion, *, fresh: bool = False) -> int:
         """The revision is bumped first; a failure undoes it."""
 
         async def work(connection: AsyncConnection) -> int:
             revision = await bump(connection, _REVISION)
-            await _require_content(connection, service)
+            if not fresh:
+                await _require_content(connection, service)
             await connection.execute(sa.insert(services).values(service_values(service)))
             return revision
 
@@ -57,13 +58,14 @@ class DatabaseServices:
         except IntegrityError as error:
             raise Conflict(f"service {service.name!r} version {service.version!r} exists already") from error
 
-    async def replace(self, old: ServiceVersion, new: ServiceVersion) -> int | None:
+    async def replace(self, old: ServiceVersion, new: ServiceVersion, *, fresh: bool = False) -> int | None:
         """The row is compared as a whole, under the writer's lock."""
 
         async def work(connection: AsyncConnection) -> int:
             revision = await bump(connection, _REVISION)
             row = await _locate(connection, old)
-            await _require_content(connection, new)
+            if not fresh:
+                await _require_content(connection, new)
             changed = sa.update(services).where(services.c.id == row).values(service_values(new))
             await connection.execute(changed)
             return revision

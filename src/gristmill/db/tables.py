@@ -19,6 +19,7 @@ __all__ = [
     "bundles",
     "families",
     "family_of",
+    "installation",
     "metadata",
     "revisions",
     "service_from",
@@ -134,6 +135,8 @@ bundles = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("applied", Moment, nullable=False),
 )
+#: One row: by it a folder of contents knows its database.
+installation = sa.Table("installation", metadata, sa.Column("id", sa.Text, primary_key=True))
 
 
 def service_values(service: ServiceVersion) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,22 +122,28 @@ def _home() -> Path | None:
 
 
 def sandbox(
-    isolation: Isolation, *, data: Path, scratch: Path, uid: int | None, needed: list[Path], info: int
+    isolation: Isolation,
+    *,
+    hidden: Sequence[Path],
+    scratch: Path,
+    uid: int | None,
+    needed: list[Path],
+    info: int,
 ) -> tuple[list[str], str]:
     """Words to put before a shell's command, and its working directory as it will see it.
 
-    The root is read-only; the server's data and its user's home are hidden, except `needed` (interpreters).
+    The root is read-only; folders that are `hidden` and the user's home are not there, but for `needed`.
     """
     if isolation.bubblewrap is None:
         return [], str(scratch)
     words = [isolation.bubblewrap, *_NAMESPACES, "--info-fd", str(info), "--ro-bind", "/", "/"]
     words += ["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    masks = [mask for mask in (_home(), data) if mask is not None and mask.is_dir()]
+    masks = [mask for mask in (_home(), *hidden) if mask is not None and mask.is_dir()]
     for mask in masks:
         words += ["--perms", "0755", "--tmpfs", str(mask)]
-    hidden = [*masks, Path("/tmp")]  # noqa: S108
+    masks.append(Path("/tmp"))  # noqa: S108
     for path in needed:
-        for mask in hidden:
+        for mask in masks:
             if path.is_relative_to(mask):
                 words += [*_passable(mask, path), "--ro-bind", str(path), str(path)]
                 break

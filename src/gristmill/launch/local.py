@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -33,7 +34,8 @@ _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 class LocalLauncher:
     """Starts shells with a scrubbed environment, a scratch directory, limits and the isolation given.
 
-    Must be called from a thread that lives as long as the shells: they die with the thread that started them.
+    Sandboxed shells do not see `data` nor what else is `hidden`. Must be called from a thread that lives as
+    long as the shells: they die with the thread that started them.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class LocalLauncher:
         data: Path,
         limits: Limits,
         isolation: Isolation,
+        hidden: Sequence[Path] = (),
         python: str = sys.executable,
         r_program: str | None = None,
         threads: int = 1,
@@ -49,6 +52,7 @@ class LocalLauncher:
         self._data = data.resolve()
         self._limits = limits
         self._isolation = isolation
+        self._hidden = (self._data, *(folder.resolve() for folder in hidden))
         self._threads = threads
         self._interpreters = {Runtime.PYTHON: python}
         r_program = r_program or shutil.which("R")
@@ -128,7 +132,7 @@ class LocalLauncher:
         info: int,
     ) -> subprocess.Popen[bytes]:
         before, home = sandbox(
-            self._isolation, data=self._data, scratch=scratch, uid=uid, needed=needed_paths(), info=info
+            self._isolation, hidden=self._hidden, scratch=scratch, uid=uid, needed=needed_paths(), info=info
         )
         start = {
             "control": control.fileno(),

@@ -97,11 +97,11 @@ async def run_script(
                 await _follow(process, last, tell)
                 status = await process.wait()
         except TimeoutError:
-            raise ScriptFailed(f"did not end within {seconds:g} s{_said(last)}") from None
+            raise ScriptFailed(f"it did not end within {seconds:g} s{_said(last)}") from None
         finally:
             await _end(process)
         if status:
-            raise ScriptFailed(f"ended with {_ending(status)}{_said(last)}")
+            raise ScriptFailed(f"it ended with {_ending(status)}{_said(last)}")
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gristmill.batches import Batches
     from gristmill.dispatcher import Dispatcher
     from gristmill.identity import Principal
+    from gristmill.moving import Moving
     from gristmill.realtime.models import Realtime
     from gristmill.realtime.publishing import Publisher
     from gristmill.registry import Registry
@@ -87,6 +88,7 @@ class Context:
     batches: Batches
     realtime: Realtime
     publisher: Publisher  #: of realtime models
+    moving: Moving
     status: Callable[[], Awaitable[Mapping[str, Any]]]  #: `{"statusCode", "details", "components"}`
     phase: Phase
     limits: Limits = field(default_factory=Limits)

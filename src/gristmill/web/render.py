@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +21,7 @@ from gristmill.web.models import SessionInfo, SnapshotInfo, Tokens, WebService
 if TYPE_CHECKING:
     from gristmill.sessions import Session
 
-__all__ = ["download", "json", "services", "session", "snapshot", "timestamp", "tokens"]
+__all__ = ["download", "json", "parts", "services", "session", "snapshot", "timestamp", "tokens"]
 
 _CHUNK = 256 * 1024
 
@@ -95,6 +96,11 @@ def download(file: BinaryIO, name: str) -> Response:
     """Stream `file` as an attachment called `name`, and close it; `name` may hold any characters."""
     size = file.seek(0, 2)
     file.seek(0)
+    return parts(b"", file, size, name)
+
+
+def parts(head: bytes, file: BinaryIO | None, size: int, name: str) -> Response:
+    """Stream `head` and then `file`, `size` bytes in all, as `download` does."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ()") else "_" for c in name)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     headers = {
@@ -102,10 +108,14 @@ def download(file: BinaryIO, name: str) -> Response:
         "Content-Disposition": disposition,
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(_chunks(file), 200, headers, "application/octet-stream")
+    return StreamingResponse(_chunks(head, file), 200, headers, "application/octet-stream")
 
 
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    with file:
+async def _chunks(head: bytes, file: BinaryIO | None) -> AsyncIterator[bytes]:
+    with file or contextlib.nullcontext():
+        for start in range(0, len(head), _CHUNK):
+            yield head[start : start + _CHUNK]
+        if file is None:
+            return
         while chunk := await run_in_threadpool(file.read, _CHUNK):
             yield chunk

@@ -310,6 +310,7 @@ class Server:
     batches: Any = None
     realtime: FakeRealtime = field(default_factory=FakeRealtime)
     publisher: FakePublisher = field(default_factory=FakePublisher)
+    moving: Any = None
     phase: Phase = field(default_factory=lambda: Phase(ready=True))
     limits: Limits = field(default_factory=Limits)
     status: Callable[[], Awaitable[Mapping[str, Any]]] = _status
@@ -324,6 +325,7 @@ class Server:
             batches=cast(Any, self.batches),
             realtime=cast(Any, self.realtime),
             publisher=cast(Any, self.publisher),
+            moving=cast(Any, self.moving),
             status=self.status,
             phase=self.phase,
             limits=self.limits,

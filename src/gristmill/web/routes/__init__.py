@@ -4,6 +4,7 @@ from gristmill.web.endpoints import Table
 from gristmill.web.routes import (
     batches,
     docs,
+    exported,
     files,
     later,
     login,
@@ -24,6 +25,7 @@ TABLES: tuple[Table, ...] = (
     services.table,
     pools.table,
     realtime.table,
+    exported.table,
     v2.table,
     batches.table,
     sessions.table,

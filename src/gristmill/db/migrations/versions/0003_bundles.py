@@ -1,4 +1,6 @@
-"""Bundles that were published as a server started."""
+"""Bundles that were published as a server started, and an id of the database."""
+
+from uuid import uuid4
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the tables."""
     op.create_table(
         "bundles",
         sa.Column("digest", sa.Text, nullable=False),
@@ -18,3 +20,9 @@ def upgrade() -> None:
         sa.Column("applied", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_bundles"),
     )
+    installation = op.create_table(
+        "installation",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_installation"),
+    )
+    op.bulk_insert(installation, [{"id": str(uuid4())}])
