@@ -174,4 +174,5 @@ def test_the_sdist_carries_what_a_build_and_a_reader_need(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "scripts/test"} <= names
+    assert {"deploy/containers/Containerfile", "r/DESCRIPTION", ".dockerignore"} <= names, "to build images"
     assert {shown(path) for path in SOURCES} <= names
