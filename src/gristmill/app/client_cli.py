@@ -23,6 +23,7 @@ from gristmill.app.client_cli_common import (
     told,
 )
 from gristmill.app.client_cli_demo import demo
+from gristmill.app.client_cli_move import export, import_
 from gristmill.app.client_cli_publish import publish, redeploy
 from gristmill.app.client_cli_session import session_app
 
@@ -238,5 +239,7 @@ def add_commands(app: typer.Typer) -> None:
     for panel, commands in panels.items():
         for command in commands:
             app.command(rich_help_panel=panel)(command)
+    app.command("export", rich_help_panel="Publish services")(export)
+    app.command("import", rich_help_panel="Publish services")(import_)
     app.add_typer(session_app, name="session", rich_help_panel="Work on the server")
     app.command(rich_help_panel="Work on the server")(demo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Union
 
@@ -12,11 +13,12 @@ from gristmill.client.definition import define
 from gristmill.client.description import Description
 from gristmill.client.errors import NotFound
 from gristmill.client.listing import Services
+from gristmill.client.moving import FilePath, export_service, import_service
 from gristmill.client.publishing import Upload, open_session, patch, publish
 from gristmill.client.realtime import as_bytes, send_model
 from gristmill.client.services import AsyncService, async_service
 from gristmill.client.sessions import AsyncSession, parse_sessions
-from gristmill.client.wire import Request
+from gristmill.client.wire import Progress, Request
 
 __all__ = ["LATEST", "AsyncClient"]
 
@@ -218,6 +220,39 @@ class AsyncClient:
             alias=alias,
         )
         return async_service(self._connection, await self._describe(name, current.version))
+
+    async def export(
+        self, name: str, version: str, path: FilePath | None = None, *, progress: Progress | None = None
+    ) -> Path:
+        """Write a version with its content to a file, `NAME-VERSION.gm` unless named; where it is.
+
+        Another server, or an image, gets it by `import_`. One service is always the same bytes. Only who may
+        change a service may export it, as the file shows its code: Forbidden, NotFound. `progress` is called
+        with bytes received and bytes in all.
+        """
+        target = Path(path) if path is not None else Path(f"{name}-{version}.gm")
+        return await export_service(self._connection, name, version, target, progress)
+
+    async def import_(
+        self,
+        path: FilePath,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> AsyncService:
+        """Publish a service that `export` wrote to a file, and return it ready to be called.
+
+        name, version: instead of those in the file.
+        replace: a version that exists is changed in place.
+
+        Raises InvalidInput for a file that is damaged or not sound, Conflict if the version exists.
+        """
+        found, chosen = await import_service(
+            self._connection, path, name=name, version=version, replace=replace, progress=progress
+        )
+        return async_service(self._connection, await self._describe(found, chosen))
 
     async def delete(self, name: str, version: str) -> None:
         """Delete a version, which is always named; calls in flight finish. Raises NotFound, Forbidden."""

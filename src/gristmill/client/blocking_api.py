@@ -38,6 +38,8 @@ class Client:
     redeploy = blocking(AsyncClient.redeploy, Service, "Service")
     publish_realtime = blocking(AsyncClient.publish_realtime, Service, "Service")
     redeploy_realtime = blocking(AsyncClient.redeploy_realtime, Service, "Service")
+    export = blocking(AsyncClient.export)
+    import_ = blocking(AsyncClient.import_, Service, "Service")
     delete = blocking(AsyncClient.delete)
     session = blocking(AsyncClient.session, Session, "Session")
     sessions = blocking(AsyncClient.sessions, _sessions, "List[Session]")

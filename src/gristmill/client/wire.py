@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import (
     Any,
+    BinaryIO,
     NamedTuple,
     Protocol,
 )
@@ -39,6 +40,8 @@ class Request(NamedTuple):
     params: Mapping[str, str] | None = None
     form: Mapping[str, Any] | None = None
     progress: Progress | None = None
+    source: BinaryIO | None = None  #: a file that is sent instead of a body, from its start
+    sink: BinaryIO | None = None  #: a file for the content of a success, which the answer leaves out
     changes: bool = True  #: whether a second time would do something a second time, unless it only reads
 
     @property
@@ -117,9 +120,22 @@ class BlockingWire:
     async def send(self, request: Request) -> Answer:
         """As `Wire` says."""
         try:
-            return _answer(self._http.send(_build(self._http, request)))
+            response = self._http.send(_build(self._http, request), stream=request.sink is not None)
+            return _answer(response) if request.sink is None else self._kept(request, response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _told(error, self._http.base_url) from None
+
+    def _kept(self, request: Request, response: httpx.Response) -> Answer:
+        try:
+            if response.is_error:
+                response.read()
+                return _answer(response)
+            sink = _Sink(request, response)
+            for piece in response.iter_bytes():
+                sink.add(piece)
+            return sink.answer
+        finally:
+            response.close()
 
     async def sleep(self, seconds: float) -> None:
         """As `Wire` says."""
@@ -149,9 +165,22 @@ class LoopWire:
     async def send(self, request: Request) -> Answer:
         """As `Wire` says."""
         try:
-            return _answer(await self._http.send(_build(self._http, request)))
+            response = await self._http.send(_build(self._http, request), stream=request.sink is not None)
+            return _answer(response) if request.sink is None else await self._kept(request, response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _told(error, self._http.base_url) from None
+
+    async def _kept(self, request: Request, response: httpx.Response) -> Answer:
+        try:
+            if response.is_error:
+                await response.aread()
+                return _answer(response)
+            sink = _Sink(request, response)
+            async for piece in response.aiter_bytes():
+                sink.add(piece)
+            return sink.answer
+        finally:
+            await response.aclose()
 
     async def sleep(self, seconds: float) -> None:
         """As `Wire` says."""
@@ -190,16 +219,54 @@ class _Upload(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield piece
 
 
+class _FileBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A file as a body, from its start each time that it is sent."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, 2)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while piece := self._file.read(_CHUNK):
+            yield piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+class _Sink:
+    """Takes the content of an answer; what an attempt before has left is overwritten."""
+
+    def __init__(self, request: Request, response: httpx.Response) -> None:
+        assert request.sink is not None
+        self._file, self._progress = request.sink, request.progress
+        self._file.seek(0)
+        self._file.truncate()
+        self._done, self._size = 0, int(response.headers.get("content-length", 0))
+        self.answer = Answer(response.status_code, response.headers, b"")
+
+    def add(self, piece: bytes) -> None:
+        self._file.write(piece)
+        self._done += len(piece)
+        if self._progress is not None:
+            self._progress(self._done, max(self._done, self._size))
+
+
 def _build(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    file = _FileBody(request.source) if request.source is not None else None
     built = http.build_request(
         request.method,
         request.path,
         content=request.body,
         files=request.form,
         params=request.params,
-        headers=request.headers,
+        headers={**request.headers, "Content-Length": str(file.size)} if file else request.headers,
     )
-    if request.progress is not None:
+    if file is not None:
+        built.stream = file
+    if request.progress is not None and request.sink is None:
         built.stream = _Upload(built, request.progress)
     return built
 
