@@ -1,8 +1,8 @@
 """A server on loopback that stands for Azure, as far as tests/azure_specs goes.
 
-Each request is held against the specification, and so is each answer of the server's own. What is wrong with one is
-collected in `complaints`, which a test that uses it ends by looking at. `say` puts answers of a test's choice before its
-own. The clients are Microsoft's; their transport sends what is meant for https://management.azure.com here.
+Each request is held against the specification, and so is each answer of the server's own. What is wrong with
+one is collected in `complaints`, which a test that uses it ends by looking at. `say` puts answers of a test's
+choice before its own. The clients are Microsoft's; their transport sends here what is meant for Azure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from azure.core.credentials import AccessToken
@@ -54,7 +54,7 @@ def failure(status: int, code: str, message: str, **headers: str) -> Answer:
     return status, headers, {"error": {"code": code, "message": message}}
 
 
-class _Transport(RequestsTransport):
+class _Transport(RequestsTransport):  # type: ignore[misc] # one of its bases has no types
     """Microsoft's own, with another way to the network, and a sleep that only notes how long."""
 
     def __init__(self, port: int) -> None:
@@ -93,7 +93,7 @@ class AzureServer:
         self.polls = 2  #: how often a long operation says that it is not yet finished
         self.ending: dict[str, Any] = {"status": "Succeeded"}  #: what it says at last
         self.taken: set[str] = set()  #: names of registries that somebody else has
-        self.forms: list[dict[str, str]] = []
+        self.filters: list[str] = []  #: $filter of requests that had one
         self._said: defaultdict[str, list[Answer]] = defaultdict(list)
         self._running: dict[str, int] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -104,6 +104,11 @@ class AzureServer:
         """End it."""
         self._server.shutdown()
         self._server.server_close()
+
+    def finish(self) -> None:
+        """End all long operations at the next look."""
+        self.polls = 0
+        self._running.update(dict.fromkeys(self._running, 0))
 
     def say(self, operation: str, *answers: Answer) -> None:
         """Give these answers to an operation first."""
@@ -118,6 +123,7 @@ class AzureServer:
         if operation is None:
             return self._complain(f"{method} {parts.path}", ["no such operation"])
         self.asked.append(operation.id)
+        self.filters += parse_qs(parts.query).get("$filter", [])
         wrong = operation.complaints(parts.query, headers, body)
         if "form" not in operation.said and headers.get("Authorization") != "Bearer token-of-the-directory":
             wrong.append("no Authorization")
@@ -225,6 +231,14 @@ def _assign(server: AzureServer, operation: Operation, path: str) -> Answer:
     return (200 if known else 201), {}, made
 
 
+def _assignments(server: AzureServer, operation: Operation, path: str) -> Answer:
+    under = f"{path.lower()}/"
+    found = [value for key, value in server.things.items() if key.startswith(under)]
+    if server.filters[-1] != f"principalId eq '{KUBELET}'":
+        return failure(400, "InvalidFilter", f"{server.filters[-1]!r}")
+    return 200, {}, {"value": found}
+
+
 def _admin(server: AzureServer, operation: Operation, path: str) -> Answer:
     passwords = [{"name": "password", "value": "secret-of-the-admin"}]
     return 200, {}, {"username": operation.values["registryName"], "passwords": passwords}
@@ -257,6 +271,7 @@ _ANSWERS = {
         {"refresh_token": "token-of-the-registry"},
     ),
     "RoleAssignments_Create": _assign,
+    "RoleAssignments_ListForScope": _assignments,
     "ManagedClusters_ListByResourceGroup": _list,
     "ManagedClusters_Get": _get,
     "ManagedClusters_CreateOrUpdate": _put_cluster,

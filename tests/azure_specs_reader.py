@@ -1,4 +1,4 @@
-"""What tests/azure_specs says: which operation a request is, and whether it and its answer are as they should be."""
+"""What tests/azure_specs says: which operation a request is, and whether it and its answer are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure from Python: Microsoft's clients against a server that holds each request against the specifications."""
+"""Azure from Python: Microsoft's clients, and a server that holds each request against the specifications."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def test_the_story_of_the_vignette(azure: Azure, server: AzureServer) -> None:
             "vmSize": "Standard_D2s_v5",
         }
     ]
+    definitions = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
     assert server.bodies["RoleAssignments_Create"]["properties"] == {
-        "roleDefinitionId": f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/"
-        "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+        "roleDefinitionId": f"{definitions}/7f951dda-4ed3-4680-a7ca-43fe172d538d",
         "principalId": KUBELET,
         "principalType": "ServicePrincipal",
     }
@@ -97,7 +97,7 @@ def test_a_long_operation_is_watched_until_its_end(server: AzureServer, azure: A
     service = azure.create_resource_group("deployresgrp", "westeurope").create_aks("deployclus")
 
     assert server.asked.count("poll") == 4
-    assert server.transport.slept == [15.0] * 3  # the first look is at once, the others as Retry-After says
+    assert server.transport.slept == [15.0] * 3  # as Retry-After says
     assert seen[0] == ("creating the cluster deployclus", "InProgress")
     assert seen[-1] == ("creating the cluster deployclus", "Succeeded")
     assert service.state == "Succeeded"
@@ -224,6 +224,19 @@ def test_who_may_not_give_roles_gets_the_command_for_who_may(
     assert f"--scope {REGISTRY}" in str(caught.value)
 
 
+def test_what_an_owner_has_given_is_enough_for_who_may_not_give(
+    group: ResourceGroup, server: AzureServer
+) -> None:
+    registry = group.create_acr("deployreg")
+    registry.add_role_assignment(KUBELET)
+    server.say("RoleAssignments_Create", failure(403, "AuthorizationFailed", "No authorization."))
+    assert not registry.add_role_assignment(KUBELET).new
+
+    server.say("RoleAssignments_Create", failure(403, "AuthorizationFailed", "No authorization."))
+    with pytest.raises(AzureForbids):
+        registry.add_role_assignment(KUBELET, "AcrPush")
+
+
 def test_a_registry_with_permissions_by_repository_gets_the_role_that_it_heeds(
     group: ResourceGroup, server: AzureServer
 ) -> None:
@@ -282,7 +295,7 @@ def test_a_refusal_says_what_and_the_way_out(
     says: str,
 ) -> None:
     server.say("ManagedClusters_CreateOrUpdate", answer)
-    with pytest.raises(kind, match="the cluster deployclus|this login") as caught:
+    with pytest.raises(kind, match=r"the cluster deployclus|this login") as caught:
         group.create_aks("deployclus")
     assert says in str(caught.value)
 
@@ -334,8 +347,7 @@ def test_ctrl_c_stops_the_waiting_and_says_how_to_go_on(
     group.watch = settle
     assert group.create_aks("deployclus").state == "Succeeded"
     assert states == ["Creating", "Succeeded"]
-    server.polls = 0
-    server._running.update(dict.fromkeys(server._running, 0))
+    server.finish()
 
 
 def test_waiting_has_an_end(group: ResourceGroup, server: AzureServer) -> None:
@@ -343,7 +355,7 @@ def test_waiting_has_an_end(group: ResourceGroup, server: AzureServer) -> None:
     group.connection.patience = Patience(between=0.01, whole=0)
     with pytest.raises(TookTooLong, match="goes on with it by itself"):
         group.create_aks("deployclus")
-    server._running.update(dict.fromkeys(server._running, 0))
+    server.finish()
 
 
 def test_a_cluster_that_failed_is_not_taken_for_one(group: ResourceGroup, server: AzureServer) -> None:
@@ -359,7 +371,9 @@ def test_nobody_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "dev")  # the network of this machine is not asked who it is
-    with pytest.raises(NotLoggedIn, match="you are not logged in to Azure. Log in with `az login`") as caught:
+    with pytest.raises(
+        NotLoggedIn, match=r"you are not logged in to Azure\. Log in with `az login`"
+    ) as caught:
         login(subscription=SUBSCRIPTION).list_resource_groups()
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
@@ -432,9 +446,14 @@ def test_names_are_checked_before_anything_is_sent(
         azure.get_resource_group("group.")
     with pytest.raises(BadAzureName, match="hexadecimal"):
         login(subscription="My subscription")
-    for wrong in ({"version": "latest"}, {"tier": "Gold"}, {"prefix": "-x"}, {"location": "west/europe"}):
-        with pytest.raises(BadAzureName):
-            group.create_aks("deployclus", **wrong)
+    with pytest.raises(BadAzureName, match=r"like 1\.33"):
+        group.create_aks("deployclus", version="latest")
+    with pytest.raises(BadAzureName, match="Premium"):
+        group.create_aks("deployclus", tier="Gold")
+    with pytest.raises(BadAzureName, match="DNS prefix"):
+        group.create_aks("deployclus", prefix="-x")
+    with pytest.raises(BadAzureName, match="location"):
+        group.create_aks("deployclus", location="west/europe")
     for pool in (AgentPool(count=0), AgentPool(name="Pool"), AgentPool(size="big")):
         with pytest.raises(BadAzureName):
             group.create_aks("deployclus", agent_pools=[pool])

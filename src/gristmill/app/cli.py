@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 add_commands(app)
 if sys.version_info >= (3, 11):
+    from gristmill.app.azure_cli import add_commands as add_azure_commands
     from gristmill.app.build_cli import add_commands as add_build_commands
     from gristmill.app.deploy_cli import add_commands as add_deploy_commands
     from gristmill.app.serve import serve
@@ -30,6 +31,7 @@ if sys.version_info >= (3, 11):
     app.command(rich_help_panel="Administer")(serve)
     add_build_commands(app)
     add_deploy_commands(app)
+    add_azure_commands(app)
 app.command(rich_help_panel="Administer")(status)
 
 

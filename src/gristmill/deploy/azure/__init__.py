@@ -32,7 +32,7 @@ from gristmill.deploy.azure.errors import (
 )
 from gristmill.deploy.azure.group import ResourceGroup
 from gristmill.deploy.azure.kubernetes_service import AgentPool, KubernetesService
-from gristmill.deploy.azure.login import login
+from gristmill.deploy.azure.logging_in import login
 from gristmill.deploy.azure.registry import ContainerRegistry, Sku
 from gristmill.deploy.azure.roles import Role
 

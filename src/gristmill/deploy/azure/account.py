@@ -42,6 +42,10 @@ class Azure:
         with translated(f"the resource group {name}"):
             return self._group(self.connection.resources.resource_groups.get(name).as_dict())
 
+    def resource_group(self, name: str) -> ResourceGroup:
+        """One of this name, without asking whether it is there: for what says so itself, as deleting does."""
+        return self._group({"name": group_name(name), "location": "unknown"})
+
     def create_resource_group(
         self, name: str, location: str, *, tags: Mapping[str, str] | None = None
     ) -> ResourceGroup:
@@ -50,11 +54,7 @@ class Azure:
         try:
             found = self.get_resource_group(name)
         except NotInAzure:
-            body: dict[str, Any] = {"location": location, "tags": dict(tags or {})}
-            with translated(f"creating the resource group {name}"):
-                return self._group(
-                    self.connection.resources.resource_groups.create_or_update(name, body).as_dict()
-                )
+            return self._make_group(name, location, tags)
         if region(found.location) != location:
             raise AzureConflict(
                 f"the resource group {name} exists already, in {found.location}, not in {location}: "
@@ -71,7 +71,7 @@ class Azure:
                 raise BadAzureName(
                     f"there is no resource group {name}, and no --location to make it in, such as westeurope"
                 ) from None
-            return self.create_resource_group(name, location)
+            return self._make_group(name, region(location), None)
 
     def delete_resource_group(self, name: str) -> None:
         """Delete it with everything that is in it. That it is not there is no error."""
@@ -87,6 +87,12 @@ class Azure:
             )
         except NotInAzure:
             return
+
+    def _make_group(self, name: str, location: str, tags: Mapping[str, str] | None) -> ResourceGroup:
+        body: dict[str, Any] = {"location": location, "tags": dict(tags or {})}
+        with translated(f"creating the resource group {name}"):
+            made = self.connection.resources.resource_groups.create_or_update(name, body)
+        return self._group(made.as_dict())
 
     def _group(self, found: Mapping[str, Any]) -> ResourceGroup:
         return ResourceGroup(self.connection, found, watch=self.watch)

@@ -151,7 +151,7 @@ def _not_logged_in(error: Exception) -> NotLoggedIn:
 
 
 _DULL = re.compile(
-    r"not installed|not found on path|unavailable|please run 'az(d)? ?(auth )?login'|not (fully )?configured|"
-    r"only supports|requires? the|no accounts|environment variables are not",
+    r"not installed|not found on path|could not be found|unavailable|please run 'az(d)? ?(auth )?login'|"
+    r"not (fully )?configured|only supports|requires? the|no accounts|environment variables are not",
     re.IGNORECASE,
 )

@@ -1,7 +1,7 @@
 """A transport that shows each request and sends none, for `--dry-run`.
 
-It answers as Azure would if none of what is named were there yet, so that Microsoft's own clients go on to the next
-request: what is shown is what they would send. Ids that only Azure knows are zeros.
+It answers as Azure would if none of what is named were there yet, so that Microsoft's own clients go on
+to the next request: what is shown is what they would send. Ids that only Azure knows are zeros.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class _Adapter(BaseAdapter):
 
 
 def _body(request: requests.PreparedRequest) -> Any:
-    raw = request.body
-    text = raw.decode() if isinstance(raw, bytes) else raw
+    raw: Any = request.body
+    text = raw.decode() if isinstance(raw, bytes) else str(raw or "")
     if not text:
         return None
     if "json" in str(request.headers.get("Content-Type")):

@@ -93,6 +93,8 @@ def assign(connection: Connection, scope: str, principal: str, role: Role) -> As
                 raise
             return Assignment(role=role, principal=principal, scope=scope, new=False)
         except AzureForbids as refusal:
+            if _has(connection, scope, principal, role):  # an owner has given it, as the message asks for
+                return Assignment(role=role, principal=principal, scope=scope, new=False)
             raise AzureForbids(_ask_an_owner(scope, principal, role, refusal)) from None
         except AzureRefused as refusal:
             if "(PrincipalNotFound)" not in str(refusal):
@@ -105,6 +107,17 @@ def assign(connection: Connection, scope: str, principal: str, role: Role) -> As
             connection.transport.sleep(_PAUSE)
         else:
             return Assignment(role=role, principal=principal, scope=scope, new=True)
+
+
+def _has(connection: Connection, scope: str, principal: str, role: Role) -> bool:
+    """Whether it has the role, by whatever name; who may not even see that hears False."""
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
+    try:
+        page = connection.call("GET", path, API_VERSION, **{"$filter": f"principalId eq '{principal}'"})
+    except (AzureForbids, AzureRefused):
+        return False
+    given = [str((each.get("properties") or {}).get("roleDefinitionId")) for each in page.get("value", [])]
+    return any(each.lower().endswith(f"/{role.definition}") for each in given)
 
 
 def _ask_an_owner(scope: str, principal: str, role: Role, refusal: Exception) -> str:
