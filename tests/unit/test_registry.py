@@ -15,7 +15,7 @@ from gristmill.identity import Principal, Role
 from gristmill.publishing import Limits, check_service, new_version, with_changes
 from gristmill.registry import Registry
 from gristmill.schema import Parameter, ParameterType
-from gristmill.services import Runtime, ServiceVersion, check_name
+from gristmill.services import PoolSize, Runtime, ServiceVersion, check_name
 from gristmill.testing import MemoryStores
 from tests.contract.records import service, snapshot
 
@@ -356,3 +356,56 @@ def test_two_patches_are_the_same_as_one_with_the_later_values(
     old = service()
     one_by_one = with_changes(with_changes(old, first), second)
     assert one_by_one == with_changes(old, {**first, **second})
+
+
+START_UP = Principal(name="admin", role=Role.OWNER, replaces=True)
+
+
+async def test_who_replaces_may_publish_what_exists_and_its_owner_age_and_shells_stay(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    old = await registry.publish(service(code="old"), None, ANN)
+    await registry.set_pool("bos", "1", PoolSize(initial=1, maximum=2), ANN)
+    told: list[ServiceVersion] = []
+    registry.subscribe(told.append)
+    new = await registry.publish(service(code="new", runtime=Runtime.PYTHON), None, START_UP)
+    assert (new.code, new.runtime, new.owner, new.created) == ("new", "Python", "ann", old.created)
+    assert new.pool == PoolSize(initial=1, maximum=2)
+    assert [each.code for each in told] == ["old"]
+    assert registry.resolve("bos", "1") == new == (await stores.services.load())[1][0]
+
+
+async def test_who_replaces_writes_nothing_where_the_same_is_there(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    await registry.publish(service(), None, START_UP)
+    revision = await stores.services.revision()
+    await registry.publish(service(), None, START_UP)
+    assert await stores.services.revision() == revision
+    await registry.publish(service(description="told anew"), None, START_UP)
+    assert await stores.services.revision() == revision + 1
+
+
+async def test_nodes_that_replace_at_once_agree(stores: MemoryStores) -> None:
+    nodes = [Registry(stores.services, stores.snapshots) for _ in range(4)]
+    await asyncio.gather(
+        *(node.publish(service(code=f"node {n}"), None, START_UP) for n, node in enumerate(nodes))
+    )
+    (stored,) = (await stores.services.load())[1]
+    for node in nodes:
+        await node.refresh()
+        assert node.resolve("bos", "1") == stored
+
+
+async def test_a_version_that_comes_with_shells_of_its_own_is_told_of_on_every_node(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    other = Registry(stores.services, stores.snapshots)
+    await other.refresh()
+    told: list[tuple[str, ServiceVersion]] = []
+    registry.subscribe(lambda each: told.append(("here", each)))
+    other.subscribe(lambda each: told.append(("there", each)))
+    draft = service(pool=PoolSize(initial=1, maximum=1))
+    taken = await registry.take_in(draft, ANN, over=False)
+    await other.refresh()
+    assert told == [("here", taken), ("there", taken)]
