@@ -74,11 +74,16 @@ def other_commands() -> str:
     commands = {f"user {name}": command for name, command in users.commands.items()}
     for name, command in top.commands.items():
         if name != "serve":
-            inner = getattr(command, "commands", None)
-            commands.update(
-                {f"{name} {key}": each for key, each in inner.items()} if inner else {name: command}
-            )
+            commands.update(leaves(name, command))
     return "\n\n".join(described(name, command) for name, command in commands.items())
+
+
+def leaves(name: str, command: Any) -> dict[str, Any]:
+    """The command itself, or all that are below a group."""
+    inner = getattr(command, "commands", None)
+    if not inner:
+        return {name: command}
+    return {path: leaf for key, each in inner.items() for path, leaf in leaves(f"{name} {key}", each).items()}
 
 
 def described(name: str, command: Any) -> str:
