@@ -416,6 +416,30 @@ def test_several_subscriptions_are_listed(server: AzureServer, tmp_path: Path) -
         )
 
 
+def test_all_pages_are_read_but_none_elsewhere(server: AzureServer, tmp_path: Path) -> None:
+    def page(digit: str, link: str | None) -> tuple[int, dict[str, str], object]:
+        listed = [{"subscriptionId": f"{digit * 8}-1111-1111-1111-111111111111", "displayName": f"S{digit}"}]
+        return 200, {}, {"value": listed} | ({"nextLink": link} if link else {})
+
+    more = "https://management.azure.com/subscriptions?api-version=2022-12-01"
+    server.say(
+        "Subscriptions_List", page("1", more), page("2", "https://example.com/subscriptions"), page("3", None)
+    )
+    with pytest.raises(NoSubscription, match="2 subscriptions"):
+        login(
+            credential=StaticCredential(),
+            transport=server.transport,
+            environment={"AZURE_CONFIG_DIR": str(tmp_path)},
+        )
+
+
+def test_a_stopped_cluster_says_how_it_is_started(group: ResourceGroup, server: AzureServer) -> None:
+    service = group.create_aks("deployclus")
+    server.things[service.id.lower()]["properties"]["powerState"] = {"code": "Stopped"}
+    with pytest.raises(AzureConflict, match="az aks start --resource-group deployresgrp --name deployclus"):
+        group.get_aks("deployclus").get_cluster()
+
+
 def test_other_clouds_are_asked_elsewhere(server: AzureServer) -> None:
     credential = StaticCredential()
     azure = login(

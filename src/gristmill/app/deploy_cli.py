@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gristmill.deploy.kubernetes import Cluster
     from gristmill.deploy.kubernetes.planning import Plan
 
-__all__ = ["add_commands"]
+__all__ = ["ServiceType", "add_commands"]
 
 _WHERE, _WHAT, _SECRETS, _WAIT = "Where", "What", "Secrets", "How long, and what if not"
 

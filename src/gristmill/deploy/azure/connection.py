@@ -14,6 +14,7 @@ from gristmill.deploy.azure.clouds import PUBLIC, Cloud
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
+    from azure.core.rest import HttpRequest
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
     from azure.mgmt.containerservice import ContainerServiceClient
     from azure.mgmt.resource.resources import ResourceManagementClient
@@ -94,10 +95,24 @@ class Connection:
         """A request to the Resource Manager for which there is no client that is kept; its JSON."""
         from azure.core.rest import HttpRequest
 
-        request = HttpRequest(
-            method, f"{self.cloud.endpoint}{path}", params={"api-version": api_version, **query}, json=body
-        )
-        with translated(f"{method} {path}"):
+        url = f"{self.cloud.endpoint}{path}"
+        request = HttpRequest(method, url, params={"api-version": api_version, **query}, json=body)
+        return self._sent(request, f"{method} {path}")
+
+    def pages(self, path: str, api_version: str, **query: str) -> list[dict[str, Any]]:
+        """All that a list has, page by page."""
+        from azure.core.rest import HttpRequest
+
+        page = self.call("GET", path, api_version, **query)
+        found = list(page.get("value") or [])
+        # Our token is sent to where the next page is said to be: it has to be the same place.
+        while str(link := page.get("nextLink") or "").startswith(f"{self.cloud.endpoint}/"):
+            page = self._sent(HttpRequest("GET", link), f"GET {path}")
+            found += page.get("value") or []
+        return [each for each in found if isinstance(each, dict)]
+
+    def _sent(self, request: HttpRequest, what: str) -> Any:
+        with translated(what):
             answer = self.resources.send_request(request)
             answer.raise_for_status()
             return answer.json() if answer.content else None

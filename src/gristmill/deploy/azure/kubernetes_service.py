@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gristmill.deploy.azure.answers import translated
 from gristmill.deploy.azure.connection import Connection
-from gristmill.deploy.azure.errors import BadAzureName, NoPullIdentity, OperationFailed
+from gristmill.deploy.azure.errors import AzureConflict, BadAzureName, NoPullIdentity, OperationFailed
 from gristmill.deploy.azure.names import dns_prefix, is_guid, kubernetes_version, pool_name, region, vm_size
 
 if TYPE_CHECKING:
@@ -131,9 +131,14 @@ class KubernetesService:
         return bytes(given[0]).decode("utf-8")
 
     def get_cluster(self, *, namespace: str | None = None, admin: bool = False) -> Cluster:
-        """The cluster itself: `apply`, `get`, `delete`."""
+        """The cluster itself: `apply`, `get`, `delete`; raises AzureConflict if it is switched off."""
         import yaml
 
         from gristmill.deploy.kubernetes import Cluster
 
+        if (self.properties.get("powerState") or {}).get("code") == "Stopped":
+            raise AzureConflict(
+                f"the cluster {self.name} is stopped: az aks start --resource-group {self.group} "
+                f"--name {self.name}"
+            )
         return Cluster(yaml.safe_load(self.kubeconfig(admin=admin)), namespace=namespace)

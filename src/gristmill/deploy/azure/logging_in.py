@@ -58,8 +58,8 @@ def login(
 
 def subscriptions(connection: Connection) -> list[dict[str, Any]]:
     """Those that the login sees, as Azure describes them: subscriptionId, displayName, state."""
-    page = connection.call("GET", "/subscriptions", _SUBSCRIPTIONS)
-    return [each for each in page.get("value", []) if is_guid(str(each.get("subscriptionId")))]
+    found = connection.pages("/subscriptions", _SUBSCRIPTIONS)
+    return [each for each in found if is_guid(str(each.get("subscriptionId")))]
 
 
 def _default(cloud: Cloud) -> TokenCredential:

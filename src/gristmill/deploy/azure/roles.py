@@ -113,10 +113,10 @@ def _has(connection: Connection, scope: str, principal: str, role: Role) -> bool
     """Whether it has the role, by whatever name; who may not even see that hears False."""
     path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
     try:
-        page = connection.call("GET", path, API_VERSION, **{"$filter": f"principalId eq '{principal}'"})
+        listed = connection.pages(path, API_VERSION, **{"$filter": f"principalId eq '{principal}'"})
     except (AzureForbids, AzureRefused):
         return False
-    given = [str((each.get("properties") or {}).get("roleDefinitionId")) for each in page.get("value", [])]
+    given = [str((each.get("properties") or {}).get("roleDefinitionId")) for each in listed]
     return any(each.lower().endswith(f"/{role.definition}") for each in given)
 
 
