@@ -1,5 +1,6 @@
 """Zips that may become a service's content, and those that may not."""
 
+import contextlib
 import io
 import stat
 import zipfile
@@ -78,7 +79,5 @@ def test_no_damage_makes_it_raise_anything_but_an_error_of_ours(data: st.DataObj
     whole = bytearray(archive((".dill", b"x" * 50), ("b", b"y")).getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(GristmillError):
         check_archive(io.BytesIO(bytes(whole)))
-    except GristmillError as error:
-        assert error.message

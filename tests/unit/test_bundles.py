@@ -133,5 +133,5 @@ def test_links_to_folders_and_to_nowhere_count_by_where_they_lead(tmp_path: Path
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     write(tmp_path, "b/run.py", "b/model.pkl")
     (tmp_path / "b/model.pkl").chmod(0)
-    with pytest.raises(BadBundle, match="model.pkl cannot be read"):
+    with pytest.raises(BadBundle, match=r"model\.pkl cannot be read"):
         only(tmp_path).digest()

@@ -49,8 +49,7 @@ def said(**changes: Any) -> dict[str, Any]:
 
 def refused(data: bytes) -> str:
     with pytest.raises((InvalidInput, TooLarge)) as caught:
-        head = read_head(io.BytesIO(data))
-        pytest.fail(f"read as {head}")
+        read_head(io.BytesIO(data))
     return caught.value.message
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from gristmill.errors import GristmillError
@@ -39,10 +39,15 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the server ended")
-os.execvp(sys.argv[2], sys.argv[2:])
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} cannot be run: {error.strerror}")
 """
 _LAST_LINES = 20
 _LONGEST_LINE = 2000
+#: For the last of its output, if something else still holds the pipe.
+_AFTER_SECONDS = 0.2
 #: Between a request to end and the end.
 _GRACE_SECONDS = 2.0
 
@@ -80,65 +85,89 @@ async def run_script(
     started have ended when this returns, or is cancelled.
     """
     home = Path(tempfile.mkdtemp(prefix="publish-", dir=scratch))
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def note(line: str) -> None:
+        last.append(line)
+        tell(line)
+
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _BEGIN, str(os.getpid())),
-            *command,
-            cwd=folder,
-            env=environment(variables, home),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        last: deque[str] = deque(maxlen=_LAST_LINES)
-        try:
-            async with asyncio.timeout(seconds):
-                await _follow(process, last, tell)
-                status = await process.wait()
-        except TimeoutError:
-            raise ScriptFailed(f"it did not end within {seconds:g} s{_said(last)}") from None
-        finally:
-            await _end(process)
-        if status:
-            raise ScriptFailed(f"it ended with {_ending(status)}{_said(last)}")
+        async with _started(command, folder, environment(variables, home)) as (process, output):
+            try:
+                async with asyncio.timeout(seconds):
+                    await _follow(process, output, note)
+            except TimeoutError:
+                raise ScriptFailed(f"it did not end within {seconds:g} s{_said(last)}") from None
+        if process.returncode:
+            raise ScriptFailed(f"it ended with {_ending(process.returncode)}{_said(last)}")
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
 
-async def _follow(process: asyncio.subprocess.Process, last: deque[str], tell: Callable[[str], None]) -> None:
-    """Read what it prints until it has ended, even if something that it started keeps the pipe open."""
-    assert process.stdout is not None
-    ended = asyncio.create_task(process.wait())
-    rest = b""
+@contextlib.asynccontextmanager
+async def _started(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
+    """The process, and what it prints. On leaving, it and all of its process group have ended.
+
+    The pipe is our own, as asyncio's would have `wait` wait for whoever else holds it.
+    """
+    reading, writing = os.pipe()
+    output = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb", 0)
+    )
     try:
-        while True:
-            reading = asyncio.ensure_future(process.stdout.read(65536))
-            await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                # It has ended; what it wrote before is in the pipe already.
-                await asyncio.wait({reading}, timeout=0.1)
-            if not reading.done():
-                reading.cancel()
-                break
-            chunk = reading.result()
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                _note(line, last, tell)
-            if len(rest) > _LONGEST_LINE or (not chunk and rest):
-                _note(rest, last, tell)
-                rest = b""
-            if not chunk:
-                break
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _BEGIN, str(os.getpid())),
+                *command,
+                cwd=folder,
+                env=variables,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        try:
+            yield process, output
+        finally:
+            await _end(process)
     finally:
-        ended.cancel()
+        transport.close()
 
 
-def _note(line: bytes, last: deque[str], tell: Callable[[str], None]) -> None:
+async def _follow(
+    process: asyncio.subprocess.Process, output: asyncio.StreamReader, note: Callable[[str], None]
+) -> None:
+    """Tell what it prints until it has ended, even if something that it started keeps the pipe open."""
+    reading = asyncio.create_task(_read_lines(output, note))
+    try:
+        await process.wait()
+        # What it wrote is in the pipe already.
+        await asyncio.wait({reading}, timeout=_AFTER_SECONDS)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read_lines(output: asyncio.StreamReader, note: Callable[[str], None]) -> None:
+    rest = b""
+    while chunk := await output.read(65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            _note(line, note)
+        rest = rest[:_LONGEST_LINE]  # of a longer one, what follows is not told
+    _note(rest, note)
+
+
+def _note(line: bytes, note: Callable[[str], None]) -> None:
     text = line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip()
     if text:
-        last.append(text)
-        tell(text)
+        note(text)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
