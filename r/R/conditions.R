@@ -41,7 +41,7 @@
 #' @section Sent again:
 #' A server that is restarted, or replaced by its next version, costs time and no error: requests whose connection was
 #' refused, and those that the server refused before it began, are sent again, 4 times, and to a server that you are
-#' logged in to for 30 seconds. Where a connection breaks under way, nobody knows whether the server has done what it was
+#' logged in to for 60 seconds. Where a connection breaks under way, nobody knows whether the server has done what it was
 #' asked. What changes nothing is then sent again, up to 4 times: reads, logins, and calls of services, which may so run
 #' twice; publishing, updating and deleting is not. `options(gristmill.retries = , gristmill.patience = )` set other
 #' numbers of times and seconds; with 0 retries nothing is sent again.

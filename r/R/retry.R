@@ -1,7 +1,7 @@
 # When a request is sent again: the one place that decides.
 #
 # Anything: where it was not begun. Connections that were refused, and 503 before a run. Up to gristmill.retries times (4);
-# and a server that one is logged in to is being restarted, or replaced: for that it waits gristmill.patience seconds (30).
+# and a server that one is logged in to is being restarted, or replaced: for that it waits gristmill.patience seconds (60).
 # What changes nothing (reads, logins, calls of services): also where the connection broke, up to gristmill.retries times,
 # or where a proxy has nobody to pass it to. It may run twice then.
 
@@ -28,7 +28,7 @@ most_retries <- function() getOption("gristmill.retries", 4)
 
 goes_on <- function(number, wait, begun, known) {
   if (number < most_retries()) return(TRUE)
-  most_retries() > 0 && known && seconds_now() - begun + wait <= getOption("gristmill.patience", 30)
+  most_retries() > 0 && known && seconds_now() - begun + wait <= getOption("gristmill.patience", 60)
 }
 
 # Seconds, doubling, and spread so that many clients do not come at once.

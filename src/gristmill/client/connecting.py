@@ -33,7 +33,7 @@ def connect(
     save: bool = False,
     timeout: float = 300.0,
     retries: int = 4,
-    patience: float = 30.0,
+    patience: float = 60.0,
     verify: bool | str = True,
     transport: Any = None,
 ) -> Client:
@@ -72,7 +72,7 @@ async def connect_async(
     save: bool = False,
     timeout: float = 300.0,
     retries: int = 4,
-    patience: float = 30.0,
+    patience: float = 60.0,
     verify: bool | str = True,
     transport: Any = None,
 ) -> AsyncClient:

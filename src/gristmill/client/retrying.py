@@ -34,7 +34,7 @@ class Retrying:
     """
 
     times: int = 4
-    patience: float = 30.0
+    patience: float = 60.0
     _met: bool = field(default=False, init=False)  #: the server has answered this client before
 
     async def send(self, wire: Wire, attempt: Callable[[], Awaitable[Answer]], *, repeatable: bool) -> Answer:
