@@ -33,18 +33,17 @@ def play(scene: Scene, report: Report) -> None:
             step.note(pods.seconds_to_ready())
         password = scene.secret(SPACE, NAME, "admin-password")
         caller = Caller(scene.address(SPACE, NAME), password, scene.boston)
-        with report.step("log in, call, and publish another service") as step, caller.log_in() as client:
+        with report.step("log in, call, and publish another service") as step:
             step.note(caller.call_once("1.0.0"))
-            service = client.publish("double", double, version="1.0.0")
+            service = caller.log_in().publish("double", double, version="1.0.0")
             assert service(21.0).output() == 42.0
-            with report.step("its pod is deleted: the next one has all of it, and takes the old token"):
-                pods.delete_one()
-                pods.wait_until_settled(1, kind="statefulsets")
-                assert service(21.0).output() == 42.0
-                caller.call_once("1.0.0")
-        with report.step(
-            "helm upgrade to version 1.1.0: both versions, and the other service, are there"
-        ) as step:
+        with report.step("its pod is deleted: the next one has all of it, and takes the old token") as step:
+            pods.delete_one()
+            pods.wait_until_settled(1, kind="statefulsets")
+            step.note(pods.seconds_to_ready())
+            assert service(21.0).output() == 42.0
+            caller.call_once("1.0.0")
+        with report.step("helm upgrade to 1.1.0: both versions, and the other service, are there") as step:
             Helm(scene, SPACE)("upgrade", NAME, "--wait", "--timeout", "3m", values=_values(scene, "1.1.0"))
             pods.wait_until_settled(1, kind="statefulsets")
             step.note(caller.call_once("1.0.0"))

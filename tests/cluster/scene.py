@@ -41,7 +41,12 @@ class Scene:
         return f"{self.registry.address}/{REPOSITORY}"
 
     def make_namespace(self, name: str) -> None:
+        """With its service account, without whose token no pod is taken."""
         self.api.create("namespaces", {"metadata": {"name": name}})
+        self.cluster.node.wait_for("the service account", lambda: any(map(_has_token, self._accounts(name))))
+
+    def _accounts(self, namespace: str) -> list[Thing]:
+        return self.api.list("serviceaccounts", namespace=namespace)
 
     def make_secret(self, namespace: str, name: str, values: Mapping[str, str], kind: str = "Opaque") -> None:
         about = {"metadata": {"name": name}, "type": kind, "stringData": dict(values)}
@@ -78,6 +83,10 @@ class Scene:
             "services", service, "given an address", _ingress, namespace=namespace, seconds=30
         )
         return f"http://{_ingress(found)}:{found['spec']['ports'][0]['port']}"
+
+
+def _has_token(account: Thing) -> bool:
+    return bool(account.get("secrets"))
 
 
 def _ingress(service: Thing) -> str:
