@@ -92,6 +92,7 @@ class AzureServer:
         self.complaints: list[str] = []
         self.polls = 2  #: how often a long operation says that it is not yet finished
         self.ending: dict[str, Any] = {"status": "Succeeded"}  #: what it says at last
+        self.kubeconfig = KUBECONFIG
         self.taken: set[str] = set()  #: names of registries that somebody else has
         self.filters: list[str] = []  #: $filter of requests that had one
         self._said: defaultdict[str, list[Answer]] = defaultdict(list)
@@ -245,7 +246,7 @@ def _admin(server: AzureServer, operation: Operation, path: str) -> Answer:
 
 
 def _kubeconfig(server: AzureServer, operation: Operation, path: str) -> Answer:
-    value = base64.b64encode(KUBECONFIG.encode()).decode()
+    value = base64.b64encode(server.kubeconfig.encode()).decode()
     return 200, {}, {"kubeconfigs": [{"name": "clusterUser", "value": value}]}
 
 

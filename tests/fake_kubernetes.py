@@ -1,7 +1,7 @@
 """A Kubernetes API server in the test's own process, with as much of its controllers as a rollout shows.
 
-It keeps objects; what is applied replaces what was. A workload gets pods after its image's tag: `good` ones
-are ready, `crash`, `missing` and `huge` ones never are.
+It keeps objects; what is applied replaces what was. A workload gets pods after its image's tag: `good` ones,
+and those by digest, are ready; `crash`, `missing` and `huge` ones never are.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class FakeKubernetes:
         root, plural, name = path.rsplit("/", 2)
         template = workload["spec"]["template"]
         revision = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
-        tag = template["spec"]["containers"][0]["image"].rsplit(":", 1)[-1]
+        image = template["spec"]["containers"][0]["image"]
+        tag = "good" if "@" in image else image.rsplit(":", 1)[-1]
         good = tag.startswith("good")
         wanted = workload["spec"].get("replicas", 1)
         status = workload.setdefault("status", {})
