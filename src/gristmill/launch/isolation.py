@@ -72,10 +72,10 @@ def detect(
     `data` is the server's directory; the shells' scratch directories lie in it.
     """
     warnings = []
-    program = shutil.which("bwrap") if bubblewrap else None
+    program, way_out = shutil.which("bwrap") if bubblewrap else None, "install bubblewrap to keep them apart"
     if program and not _works(program):
         warnings.append(f"{program} is there but cannot make a sandbox here; shells run without it")
-        program = None
+        program, way_out = None, "publishers must trust one another here"
     users = os.geteuid() == 0
     if users and not program:
         package = str(Path(__file__).parent)
@@ -87,7 +87,7 @@ def detect(
                 )
                 users = False
     if not users and not program:
-        warnings.append("shells can read what the server can read: install bubblewrap to keep them apart")
+        warnings.append(f"shells can read what the server can read: {way_out}")
     if not network and not program:
         warnings.append("shells keep their network access: closing it needs bubblewrap")
     return Isolation(bubblewrap=program, users=users, network=network), warnings
