@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -212,9 +213,17 @@ def _make_data(data: Path) -> Path:
     try:
         data.mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
-        why = f"cannot make the data directory {data}: {error.strerror}; user {os.geteuid()} must be able to write there"
-        raise GristmillError(why) from error
+        raise _unwritable(data, error) from error
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise _unwritable(data, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     return data
+
+
+def _unwritable(data: Path, error: OSError) -> GristmillError:
+    return GristmillError(
+        f"state cannot be kept in {data}: {error.strerror}; user {os.geteuid()} must be able to write there, "
+        "or choose another directory with --data"
+    )
 
 
 def _open_blobs(folder: Path) -> DirectoryBlobs:
