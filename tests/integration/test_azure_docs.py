@@ -88,7 +88,7 @@ def commands() -> list[list[str]]:
     """Each `gristmill …` of the page's shell blocks, and of its R."""
     text = "\n".join(blocks("sh")).replace("\\\n", " ").replace("|\n", "\n")
     found = [shlex.split(line, comments=True) for line in text.splitlines()]
-    (called,) = re.findall(r'system2\("gristmill", c\((.*?)\)\)', PAGE, re.DOTALL)
+    (called,) = re.findall(r'system2\("gristmill", c\((.*?)\),', PAGE, re.DOTALL)
     found.append(["gristmill", *re.findall(r'"([^"]*)"', called)])
     return [each[1:] for each in found if each[:1] == ["gristmill"]]
 

@@ -1,7 +1,7 @@
 """`gristmill azure deploy` from a folder to an address.
 
-Azure, its registry, docker and Kubernetes are played; what is between them is all real: build, push, roll-out,
-and Microsoft's clients.
+Azure, its registry, docker and Kubernetes are played; what is between them is all real: build, push,
+roll-out, and Microsoft's clients.
 """
 
 from __future__ import annotations
