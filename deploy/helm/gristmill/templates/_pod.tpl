@@ -66,9 +66,9 @@ spec:
         failureThreshold: {{ .Values.startupSeconds }}
       readinessProbe:
         httpGet: {path: /health/ready, port: http, scheme: HTTP}
-        periodSeconds: 5
+        periodSeconds: 2
         timeoutSeconds: 3
-        failureThreshold: 2
+        failureThreshold: 4
       livenessProbe:
         httpGet: {path: /health/live, port: http, scheme: HTTP}
         periodSeconds: 10

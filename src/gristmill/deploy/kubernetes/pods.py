@@ -105,7 +105,7 @@ def _container(release: Release) -> Object:
         "ports": [{"name": "http", "containerPort": 12800, "protocol": "TCP"}],
         "env": _environment(release),
         "startupProbe": _probe("ready", period=1, timeout=2, failures=values["startupSeconds"]),
-        "readinessProbe": _probe("ready", period=5, timeout=3, failures=2),
+        "readinessProbe": _probe("ready", period=2, timeout=3, failures=4),
         "livenessProbe": _probe("live", period=10, timeout=5, failures=6),
         "volumeMounts": _mounts(release),
     }
