@@ -123,6 +123,10 @@ def _read(path: Path) -> dict[str, Any]:
         )
     for key, value in said.items():
         _typed(path, key, value)
+    if said.get("publish") == []:
+        raise BadProject(
+            f"{path}: publish is empty, and the image would serve nothing; leave it out for all scripts"
+        )
     return said
 
 

@@ -162,7 +162,9 @@ def _params(challenge: Challenge, asked: dict[str, str]) -> httpx.QueryParams:
     """Each scope is a parameter of its own, and the realm may have parameters already."""
     import httpx
 
-    pairs = [*httpx.URL(challenge.realm).params.multi_items()]
+    pairs: list[tuple[str, str | int | float | bool | None]] = [
+        *httpx.URL(challenge.realm).params.multi_items()
+    ]
     for key, value in asked.items():
         pairs += [(key, each) for each in value.split(" ")] if key == "scope" else [(key, value)]
     return httpx.QueryParams(pairs)

@@ -22,7 +22,8 @@ def test_packages_come_first_and_the_user_without_rights_last(tmp_path: Path) ->
         tmp_path, base="base:1", r_packages=["MASS"], requirements="r.txt", labels={"team": "models, Köln"}
     )
     run = '["env", "HOME=/root"'
-    pip = '"/opt/gristmill/bin/python", "-m", "pip", "--no-cache-dir", "--disable-pip-version-check", "--no-input"'
+    pip = '"/opt/gristmill/bin/python", "-m", "pip", "--no-cache-dir", '
+    pip += '"--disable-pip-version-check", "--no-input"'
     place = "/usr/local/lib/gristmill"
     requirements = f"{place}/boston-requirements.txt"
     assert lines == [

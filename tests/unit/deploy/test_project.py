@@ -64,6 +64,7 @@ def test_a_folder_whose_name_cannot_be_one_says_where_to_choose_another(tmp_path
     ("text", "why"),
     [
         ('nmae = "a"', "there is no key nmae"),
+        ("publish = []", "would serve nothing"),
         ("publish = 3", "publish has to be a list"),
         ('publish = "a.R"', "publish has to be a list"),
         ("name = 3", "name has to be a text"),
