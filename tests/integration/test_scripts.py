@@ -112,7 +112,7 @@ async def test_another_status_than_0_is_said_with_the_last_lines(scripts: Script
 
 
 async def test_a_program_that_is_not_there_is_said(scripts: Scripts) -> None:
-    with pytest.raises(ScriptFailed, match="(?s)exit code 1.*/nowhere/R cannot be run: No such file"):
+    with pytest.raises(ScriptFailed, match=r"(?s)exit code 1.*/nowhere/R cannot be run: No such file"):
         await scripts.command(["/nowhere/R"])
 
 
@@ -157,7 +157,7 @@ async def test_it_is_ended_when_the_server_is_told_to_stop(scripts: Scripts) -> 
     assert list(scripts.scratch.iterdir()) == []
 
 
-async def test_it_dies_with_a_server_that_is_killed(scripts: Scripts, tmp_path: Path) -> None:
+def test_it_dies_with_a_server_that_is_killed(scripts: Scripts, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     script = (
         f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); "
