@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -287,3 +290,32 @@ def test_without_microsofts_packages_the_way_to_them_is_told(monkeypatch: pytest
     result = CliRunner().invoke(app, ["azure", "group", "list"])
     assert result.exit_code == 2
     assert "pip install 'gristmill[azure]'" in result.stderr
+
+
+def test_on_a_terminal_one_line_changes_and_the_end_of_what_took_long_stays() -> None:
+    program = (
+        "from gristmill.app.azure_progress import watching\n"
+        "with watching() as watch:\n"
+        "    watch('creating the cluster x', 'Creating', 1.0)\n"
+        "    watch('creating the cluster x', 'Succeeded', 245.0)\n"
+        "    watch('the cluster x', 'Succeeded', 0.0)\n"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert "creating the cluster x: Creating, 0:01" in shown
+    assert shown.rstrip().endswith("creating the cluster x: Succeeded, 4:05")
+
+
+def test_a_dry_run_of_a_step_shows_that_step_alone(run: Run, server: AzureServer) -> None:
+    deleted = run("cluster", "delete", "deployclus", *IN_GROUP, "--dry-run", "--cloud", "AzureChina")
+    group = f"https://management.chinacloudapi.cn/subscriptions/{SUBSCRIPTION}/resourceGroups/deployresgrp"
+    cluster = "providers/Microsoft.ContainerService/managedClusters/deployclus?api-version=2026-08-01"
+    assert deleted.stdout.split() == ["DELETE", f"{group}/{cluster}"]
+    made = run("cluster", "create", "deployclus", *IN_GROUP, "--registry", "deployreg", "--dry-run")
+    assert made.exit_code == 0, made.output
+    assert "roleAssignments" in made.stdout
+    assert server.asked == []

@@ -52,7 +52,7 @@ def _one_line() -> Iterator[Watch]:
             if seconds >= 1:
                 typer.echo(f"{what}: {state}, {clock(seconds)}", err=True)
         elif not live.is_started:
-            live.start()
+            live.start(refresh=True)
 
     try:
         yield watch
