@@ -1,4 +1,4 @@
-"""`gristmill serve --publish`: scripts and files of a folder are published once, before the server is ready."""
+"""`gristmill serve --publish`: what a folder holds is published once, before the server is ready."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def add(x: float) -> float:
 
 service = gristmill.connect().publish("add", add, version="1", description="{number}")
 print("gives", service.add(1.0).output())
+"""
+#: Says which process it is, and goes no further.
+HANGING = """
+import os, time
+open({flag!r}, "w").write(str(os.getpid()) + "\\n")
+time.sleep(1000)
 """
 
 
@@ -149,10 +155,8 @@ def test_what_was_published_is_not_published_again_and_what_changed_replaces_it(
     assert result(serve("--publish", str(publish))) == 4.0
 
 
-def test_the_environment_says_where_and_leaves_the_first_image_its_models(
-    serve: Serve, publish: Path
-) -> None:
-    """What a rolled back image holds was published before; it does not undo what came after it."""
+def test_an_older_image_that_starts_again_undoes_nothing(serve: Serve, publish: Path) -> None:
+    """What it holds was published before. The folder is named by the environment, as in an image."""
     new = publish.with_name("new")
     adding(publish, number=1)
     adding(new, number=2)
@@ -239,9 +243,7 @@ def test_a_script_that_fails_ends_the_server_which_says_which_and_why(tmp_path: 
     status, log = failing(tmp_path, "--publish", str(publish))
     assert status == 1
     told = log[log.index("gristmill serve: ") :]
-    assert told.startswith(
-        f"gristmill serve: {publish}/b/bad.py was not published: it ended with exit code 1"
-    )
+    assert told.startswith(f"gristmill serve: {publish}/b/bad.py was not published: it ended with exit")
     assert "    so far\n    no such table" in told
     adding(publish, name="b/bad.py")
     with stopping(start_server(tmp_path, "--publish", str(publish))) as server:
@@ -300,7 +302,7 @@ def test_told_to_stop_meanwhile_it_ends_at_once_and_so_does_the_script(
     flag = tmp_path / "begun"
     adding(
         publish,
-        before=f"import os, time; open({str(flag)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(999)",
+        before=HANGING.format(flag=str(flag)),
     )
     with starting(tmp_path, port, "--publish", str(publish)) as process:
         pid = int(wait_for(flag))
@@ -319,7 +321,7 @@ def test_told_to_stop_meanwhile_it_ends_at_once_and_so_does_the_script(
 
 def test_killed_meanwhile_the_next_start_ends_well(tmp_path: Path, publish: Path, port: int) -> None:
     flag = tmp_path / "begun"
-    after = f"import os, time; open({str(flag)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(999)"
+    after = HANGING.format(flag=str(flag))
     script = adding(publish)
     complete = script.read_text()
     script.write_text(complete + after)
