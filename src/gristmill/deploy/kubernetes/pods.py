@@ -7,7 +7,7 @@ from typing import Any
 
 from gristmill.deploy.kubernetes.release import Object, Release
 
-__all__ = ["claim_spec", "pod_template"]
+__all__ = ["claim_spec", "pod_template", "service_account"]
 
 _DATA, _BLOBS, _KEYS = "/var/lib/gristmill", "/gristmill/blobs", "/gristmill/keys"
 _USER = 10001
