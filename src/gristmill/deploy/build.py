@@ -243,8 +243,8 @@ def _why(builder: Builder, plan: BuildPlan, done: Done) -> Exception:
     if error := daemon_trouble(builder.program, done):
         return error
     step = [found for line in done.lines if (found := _STEP.match(line))]
-    at_base = not step or "FROM" in step[-1].string or "[internal]" in done.tail(30)
-    if at_base and any(mark in text for mark in _NO_BASE):
+    # Whatever ends there, and in BuildKit before any step, is about the base.
+    if ("FROM" in step[-1].string) if step else any(mark in text for mark in _NO_BASE):
         return _no_base(plan.base, done.tail(3))
     last = step[-1].string if step else "the start"
     return BuildFailed(f"{builder.program} failed at {last}\n{done.tail()}")

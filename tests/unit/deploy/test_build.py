@@ -150,6 +150,7 @@ def test_a_build_that_fails_ends_with_the_builders_last_words(folder: Path, prog
 @pytest.mark.parametrize(
     "said",
     [
+        "dial tcp 10.0.0.1:443: connect: connection refused",
         "pull access denied for base, repository does not exist or may require 'docker login'",
         "manifest for base:1 not found: manifest unknown: manifest unknown",
         'Error: creating build container: short-name "base:1" did not resolve to an alias',
@@ -159,6 +160,16 @@ def test_a_build_that_fails_ends_with_the_builders_last_words(folder: Path, prog
 def test_a_base_that_cannot_be_had_is_named(folder: Path, programs: Programs, said: str) -> None:
     programs.add("docker", fails("Step 1/4 : FROM base:1", said))
     with pytest.raises(BaseImageMissing, match=r"no image base:1 to build upon.*--base"):
+        built(folder)
+
+
+def test_buildkit_has_no_step_when_the_base_cannot_be_had(folder: Path, programs: Programs) -> None:
+    lines = ("#3 [internal] load metadata for base:1", "ERROR: failed to resolve source metadata for base:1")
+    programs.add("docker", fails(*lines))
+    with pytest.raises(BaseImageMissing, match="no image base:1"):
+        built(folder)
+    programs.add("docker", fails("#3 [internal] load build context", "ERROR: no space left on device"))
+    with pytest.raises(BuildFailed, match="no space left"):
         built(folder)
 
 
