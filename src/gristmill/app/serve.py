@@ -249,14 +249,20 @@ def _run(settings: Settings) -> None:
 
     _set_up_log(as_json=settings.log_json)
     try:
-        run(settings, _announce, _tell_progress)
+        run(settings, _announce, _log_progress if settings.log_json else _show_progress)
     except GristmillError as error:
         typer.secho(f"gristmill serve: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 
-def _tell_progress(text: str) -> None:
+def _show_progress(text: str) -> None:
     typer.echo(text, err=True)
+
+
+def _log_progress(text: str) -> None:
+    import structlog
+
+    structlog.get_logger("gristmill.start_up").info(text)
 
 
 def _announce(node: Node, url: str) -> None:

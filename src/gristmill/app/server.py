@@ -129,7 +129,7 @@ async def _drain(node: Node, server: HttpServer, seconds: float) -> None:
         if not server.server_state.tasks and loop.time() - begun >= _LINGER_SECONDS:
             break
         await asyncio.sleep(0.05)
-    else:
+    if server.server_state.tasks:
         log.warning("drain_cut_short", in_flight=len(server.server_state.tasks))
     server.should_exit = True
 
