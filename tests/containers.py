@@ -208,6 +208,7 @@ def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
     bridge = f"gristmill{os.getpid() % 100_000}"
     command = ["dockerd", "--host", docker.host, "--data-root", str(kept), "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", bridge, "--iptables=false", "--ip6tables=false"]
+    command += ["--containerd-namespace", bridge, "--containerd-plugins-namespace", f"{bridge}-plugins"]
     log = folder / "log"
     _run(["ip", "link", "add", bridge, "type", "bridge"], docker.environment)
     with log.open("w") as output:
