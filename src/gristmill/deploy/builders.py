@@ -57,6 +57,10 @@ class Builder:
             command.append("--force-rm")  # no containers of failed steps
         else:
             command += ["--format", "docker"]  # the OCI format has no health check
+            if self.program is Program.BUILDAH:
+                command.append(
+                    "--layers"
+                )  # keep those of steps, as the others do: packages are not built anew
             if epoch is not None:  # docker takes it from an argument
                 command += ["--timestamp", str(epoch)]
         for argument in arguments:
