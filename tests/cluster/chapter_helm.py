@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.cluster.api import Thing
 from tests.cluster.asking import Caller
+from tests.cluster.balancing import spread
 from tests.cluster.commands import Done, run
 from tests.cluster.pods import Pods, explain
 from tests.cluster.report import Report
@@ -49,6 +50,8 @@ def play(scene: Scene, report: Report) -> None:
             pods.wait_until_settled(2)
             step.note(pods.seconds_to_ready())
         caller = Caller(scene.address(SPACE, NAME), scene.secret(SPACE, NAME, "admin-password"), scene.boston)
+        with report.step("the load balancer's address leads to both") as step:
+            step.note(spread(scene.cluster.node, f"{SPACE}/{NAME}:http", caller.url, pods=2))
         with report.step("log in and call through the load balancer's address") as step:
             step.note(caller.call_once("1.0.0"))
         with report.step("the example's consume.R, as an application") as step:
@@ -123,7 +126,8 @@ def _values(scene: Scene, tag: str) -> dict[str, Any]:
     return {
         "image": {"repository": scene.repository, "tag": tag},
         "imagePullSecrets": ["registry-login"],
-        "replicas": 2,
+        "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 3},
+        "ingress": {"enabled": True, "hosts": ["models.example.com"]},
         "database": {"existingSecret": "boston-database"},
         "service": {"type": "LoadBalancer"},
         # All of the story has to fit on one small machine.

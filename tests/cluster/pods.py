@@ -26,13 +26,16 @@ class Pods:
         labels = f"app.kubernetes.io/name=gristmill,app.kubernetes.io/instance={self.name}"
         return self._api.list("pods", namespace=self.namespace, labels=labels)
 
-    def wait_until_settled(self, replicas: int, *, kind: str = "deployments", seconds: float = 120) -> None:
-        """All replicas are ready, and none is left of an older version."""
+    def wait_until_settled(self, replicas: int, *, kind: str = "deployments", seconds: float = 180) -> None:
+        """All replicas are ready, by their own word, and none is left of an older version."""
         self._api.wait(
-            kind, self.name, "settled", lambda thing: _is_settled(thing, replicas),
+            kind, self.name, "settled", lambda thing: _is_updated(thing, replicas),
             namespace=self.namespace, seconds=seconds,
         )  # fmt: skip
-        self._node.wait_for("the end of older pods", lambda: len(self.now()) == replicas, seconds=seconds)
+        ready = f"{replicas} pods, all ready, of {self.name}"
+        self._node.wait_for(
+            ready, lambda: [*map(_is_ready, self.now())] == [True] * replicas, seconds=seconds
+        )
 
     def image(self, kind: str = "deployments") -> str:
         spec = self._api.get(kind, self.name, namespace=self.namespace)["spec"]
@@ -78,10 +81,15 @@ def explain(api: Api, namespace: str) -> str:
     return "\n".join(lines)
 
 
-def _is_settled(thing: Thing, replicas: int) -> bool:
+def _is_updated(thing: Thing, replicas: int) -> bool:
     status = thing["status"]
-    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
-    return status.get("observedGeneration") == thing["metadata"]["generation"] and counts == [replicas] * 3
+    seen = status.get("observedGeneration") == thing["metadata"]["generation"]
+    return seen and status.get("replicas", 0) == status.get("updatedReplicas", 0) == replicas
+
+
+def _is_ready(pod: Thing) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return "deletionTimestamp" not in pod["metadata"] and conditions.get("Ready") == "True"
 
 
 def _seconds_to_ready(pod: Thing) -> float:
