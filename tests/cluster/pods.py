@@ -83,8 +83,8 @@ def explain(api: Api, namespace: str) -> str:
 
 def _is_updated(thing: Thing, replicas: int) -> bool:
     status = thing["status"]
-    seen = status.get("observedGeneration") == thing["metadata"]["generation"]
-    return seen and status.get("replicas", 0) == status.get("updatedReplicas", 0) == replicas
+    seen = bool(status.get("observedGeneration") == thing["metadata"]["generation"])
+    return seen and [status.get(name, 0) for name in ("replicas", "updatedReplicas")] == [replicas] * 2
 
 
 def _is_ready(pod: Thing) -> bool:
