@@ -245,6 +245,9 @@ class _Handler(BaseHTTPRequestHandler):
         found = json.loads(self.body)
         if found["metadata"]["name"] == "refused":
             return 422, {"message": "refused is invalid: spec: Forbidden"}
+        old = self.fake.objects.get(path)
+        if old and found["kind"] == "StatefulSet" and _claims(old) != _claims(found):
+            return 422, {"message": "spec: Forbidden: updates to statefulset spec for fields other than …"}
         if query.get("dryRun"):
             return 200, found
         return 200, self.fake.apply(path, found)
@@ -258,6 +261,10 @@ class _Handler(BaseHTTPRequestHandler):
             for each in [p for p in self.fake.objects if p.startswith(pods + found["metadata"]["name"])]:
                 del self.fake.objects[each]
         return 200, {}
+
+
+def _claims(workload: Object) -> Any:
+    return workload["spec"].get("volumeClaimTemplates")
 
 
 def _described(plural: str, kind: str, namespaced: bool) -> Object:

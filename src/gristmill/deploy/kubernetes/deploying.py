@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gristmill.deploy.kubernetes.address import Address, address_of
 from gristmill.deploy.kubernetes.cluster import Cluster
-from gristmill.deploy.kubernetes.errors import BadValues, NotAllowed, RolloutFailed
+from gristmill.deploy.kubernetes.errors import BadValues, ClusterRefused, NotAllowed, RolloutFailed
 from gristmill.deploy.kubernetes.objects import objects
 from gristmill.deploy.kubernetes.own_secrets import settled
 from gristmill.deploy.kubernetes.planning import Plan
@@ -69,6 +69,7 @@ def deploy(
     )
     made = objects(release)
     here = owned(cluster, release.name, space)
+    _rehearse(cluster, made)
     say(f"applying {len(made)} objects to the namespace {space}")
     applied = cluster.apply(made)
     workload = next(each for each in applied if each["kind"] == release.workload_kind)
@@ -147,6 +148,20 @@ def _ensure_namespace(cluster: Cluster, name: str, *, create: bool) -> None:
         return
     if found is None:
         raise BadValues(f"there is no namespace {name}: make it with --create-namespace, or choose another")
+
+
+def _rehearse(cluster: Cluster, made: list[Object]) -> None:
+    """Let the cluster refuse before anything is changed: a quota, a policy, a field that may not change."""
+    try:
+        cluster.apply(made, dry_run=True)
+    except ClusterRefused as error:
+        if "updates to statefulset spec" in str(error):
+            raise ClusterRefused(
+                f"{error.message}. The volume of one box cannot be changed by an update: resize its claim, or run "
+                "`gristmill deploy delete`, which keeps the volume, and deploy again"
+            ) from None
+        if "dry run" not in str(error):  # an admission webhook of a cluster that cannot rehearse
+            raise
 
 
 def _before(cluster: Cluster, name: str, namespace: str) -> Object | None:

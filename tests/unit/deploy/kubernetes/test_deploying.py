@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gristmill.deploy.kubernetes import BadValues, Cluster, RolloutFailed
+from gristmill.deploy.kubernetes import BadValues, Cluster, ClusterRefused, RolloutFailed
 from gristmill.deploy.kubernetes.deploying import Deployed, deploy
 from gristmill.deploy.kubernetes.planning import planned
 from gristmill.deploy.kubernetes.removing import remove
@@ -192,8 +192,17 @@ def test_a_deployment_is_reported_and_taken_away_and_its_volume_stays(
     ]
 
 
-def test_what_the_cluster_refuses_is_told_in_its_words(cluster: Cluster, clock: Clock) -> None:
-    from gristmill.deploy.kubernetes import ClusterRefused
-
+def test_what_the_cluster_refuses_is_told_in_its_words_and_nothing_is_changed(
+    cluster: Cluster, fake: FakeKubernetes, clock: Clock
+) -> None:
     with pytest.raises(ClusterRefused, match="refused is invalid: spec: Forbidden"):
         deploy(cluster, planned("boston:good", name="refused"), clock=clock)
+    assert [each["kind"] for each in fake.objects.values()] == ["Namespace"]
+
+
+def test_a_volume_that_an_update_cannot_change_is_told_with_the_way_out(
+    cluster: Cluster, clock: Clock
+) -> None:
+    put(cluster, clock, "good")
+    with pytest.raises(ClusterRefused, match=r"volume of one box .* `gristmill deploy delete`, which keeps"):
+        put(cluster, clock, "good", "persistence.size=20Gi")
