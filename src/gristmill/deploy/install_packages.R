@@ -29,6 +29,12 @@ from_debian <- function(packages) {
     if (length(names)) apt("install", "-y", "--no-install-recommends", names)
 }
 
+# Installed packages of Debian, but for libraries to run with, which compiled code may need.
+tools_of_debian <- function() {
+    listed <- system2("dpkg-query", c("-W", "-f", shQuote("${Package} ${Section}\\n")), stdout = TRUE)
+    sub(" .*", "", listed[!grepl(" (.*/)?libs$", listed)])
+}
+
 # Compilers are there only while they are needed.
 from_repository <- function(packages) {
     known <- available.packages()
@@ -41,9 +47,10 @@ from_repository <- function(packages) {
     from_debian(missing_of(unique(needs)))
     built <- intersect(missing_of(unique(c(packages, needs))), rownames(known))
     compile <- has_apt && any(known[built, "NeedsCompilation"] %in% "yes") && !nzchar(Sys.which("g++"))
+    before <- if (compile) tools_of_debian()
     if (compile) apt("install", "-y", "--no-install-recommends", "r-base-dev")
     install.packages(packages, lib = "/usr/local/lib/R/site-library", Ncpus = parallel::detectCores())
-    if (compile) apt("purge", "-y", "--auto-remove", "r-base-dev")
+    if (compile) apt("purge", "-y", setdiff(tools_of_debian(), before))
 }
 
 from_debian(missing_of(wanted))
