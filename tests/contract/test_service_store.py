@@ -131,3 +131,16 @@ async def test_content_stays_referred_to_after_its_snapshot_is_gone(stores: Stor
     await stores.services.replace(old, new)
     await stores.services.remove(new)
     assert await stores.references() == set()
+
+
+async def test_content_that_was_put_just_now_needs_nobody_who_refers_to_it(stores: Stores) -> None:
+    first = service(content="a" * 64)
+    with pytest.raises(NotFound):
+        await stores.services.add(first)
+    await stores.services.add(first, fresh=True)
+    second = service(content="b" * 64)
+    with pytest.raises(NotFound):
+        await stores.services.replace(first, second)
+    assert await stores.services.replace(first, second, fresh=True) is not None
+    assert (await stores.services.load())[1] == [second]
+    assert await stores.references() == {"b" * 64}

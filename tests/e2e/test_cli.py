@@ -207,3 +207,21 @@ def test_the_demo_tells_its_story_and_leaves_nothing(run: Run) -> None:
     assert "['setosa' 'setosa' 'setosa']" in told
     assert "setosa\nversicolor\n" in told
     assert told.endswith("The server has ended, and nothing of it is left.\n")
+
+
+def test_a_service_is_exported_to_a_file_and_imported_from_it(here: Run, folder: Path) -> None:
+    here("publish", "--name", "cli-moving")
+    told = here("export", "cli-moving", "1.0").stdout
+    file = folder / "cli-moving-1.0.gm"
+    assert told == f"Exported cli-moving 1.0 to cli-moving-1.0.gm ({file.stat().st_size:,} bytes).\n"
+    assert "exists already: choose another" in here("export", "cli-moving", "1.0", code=5).stderr
+    here("export", "cli-moving", "1.0", "-o", "again.gm")
+    assert (folder / "again.gm").read_bytes() == file.read_bytes()
+    assert "--replace changes it in place" in here("import", file.name, code=5).stderr
+    assert here("import", file.name, "again.gm", "--replace").stdout == 2 * "Imported cli-moving 1.0.\n"
+    assert here("import", file.name, "-v", "2.0").stdout == "Imported cli-moving 2.0.\n"
+    call = ("rows=@rows.csv", "factor=1")
+    assert here("call", "cli-moving", "2.0", *call).stdout == here("call", "cli-moving", "1.0", *call).stdout
+    assert "are for one file" in here("import", file.name, "again.gm", "--name", "x", code=2).stderr
+    assert "is no exported service" in here("import", "rows.csv", code=5).stderr
+    assert "there is no service" in here("export", "cli-moving", "9", code=4).stderr

@@ -1,5 +1,6 @@
 """The directory of blobs as the file system sees it."""
 
+import asyncio
 import errno
 import hashlib
 import io
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.blobs import DirectoryBlobs
+from gristmill.errors import InvalidInput
 from gristmill.ports import StateUnavailable
 
 
@@ -120,3 +122,38 @@ async def test_content_put_again_while_a_sweep_asks_for_references_stays(tmp_pat
     assert await blobs.sweep(slow, grace=60) == 0
     with await blobs.open(digest) as file:
         assert hashlib.sha256(file.read()).hexdigest() == digest
+
+
+async def test_a_directory_stays_that_of_the_database_that_claimed_it(tmp_path: Path) -> None:
+    DirectoryBlobs(tmp_path).claim("one")
+    DirectoryBlobs(tmp_path).claim("one")
+    with pytest.raises(InvalidInput, match=r"another database \(one\)"):
+        DirectoryBlobs(tmp_path).claim("two")
+
+
+async def test_nodes_that_claim_a_directory_at_once_agree(tmp_path: Path) -> None:
+    nodes = [DirectoryBlobs(tmp_path) for _ in range(4)]
+    await asyncio.gather(*(asyncio.to_thread(node.claim, "one") for node in nodes))
+    assert (tmp_path / "database").read_text() == "one\n"
+
+
+async def test_what_another_node_puts_again_while_one_sweeps_stays(tmp_path: Path) -> None:
+    mine, others = DirectoryBlobs(tmp_path), DirectoryBlobs(tmp_path)
+    digest, _ = await mine.put(io.BytesIO(b"content"))
+    os.utime(tmp_path / digest, (0, 0))
+
+    async def references() -> set[str]:
+        await others.put(io.BytesIO(b"content"))  # for a service that nobody has written yet
+        return set()
+
+    assert await mine.sweep(references, grace=3600) == 0
+    with await others.open(digest) as file:
+        assert file.read() == b"content"
+
+
+def test_a_directory_that_others_could_enter_is_closed_to_them(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2777)
+    DirectoryBlobs(shared)
+    assert shared.stat().st_mode & 0o7777 == 0o2770

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from gristmill.app.node import Node
     from gristmill.app.settings import Settings
+    from gristmill.launching import Limits
     from gristmill.realtime.models import RealtimeSettings
 
 __all__ = ["serve"]
@@ -163,7 +164,6 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 def _settings(given: dict[str, Any]) -> Settings:
     from gristmill.app.settings import Settings, default_shells
     from gristmill.batches import BatchSettings
-    from gristmill.launching import Limits
     from gristmill.pool import PoolSettings
     from gristmill.sessions import SessionSettings
     from gristmill.web.context import Limits as WebLimits
@@ -187,15 +187,7 @@ def _settings(given: dict[str, Any]) -> Settings:
             queue_seconds=given["queue_seconds"],
             recycle_bytes=given["memory_mib"] * _MIB // 2,
         ),
-        shells=Limits(
-            execution_seconds=given["execution_seconds"],
-            load_seconds=given["load_seconds"],
-            memory_bytes=given["memory_mib"] * _MIB,
-            output_bytes=given["output_mib"] * _MIB,
-            console_bytes=given["console_kib"] * 1024,
-            file_bytes=given["file_mib"] * _MIB,
-            processes=given["processes"],
-        ),
+        shells=_limits(given),
         sessions=SessionSettings(
             maximum=given["max_sessions"],
             per_user=given["user_sessions"],
@@ -221,6 +213,20 @@ def _settings(given: dict[str, Any]) -> Settings:
         publish=given["publish"],
         publish_seconds=given["publish_seconds"],
         drain_seconds=given["drain_seconds"],
+    )
+
+
+def _limits(given: dict[str, Any]) -> Limits:
+    from gristmill.launching import Limits
+
+    return Limits(
+        execution_seconds=given["execution_seconds"],
+        load_seconds=given["load_seconds"],
+        memory_bytes=given["memory_mib"] * _MIB,
+        output_bytes=given["output_mib"] * _MIB,
+        console_bytes=given["console_kib"] * 1024,
+        file_bytes=given["file_mib"] * _MIB,
+        processes=given["processes"],
     )
 
 

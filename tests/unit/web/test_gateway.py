@@ -17,6 +17,11 @@ async def test_live_and_ready_need_no_token_and_ready_follows_the_servers_life(s
         assert (await client.get("/health/ready")).status_code == 200
         server.phase.ready = False
         assert (await client.get("/health/ready")).status_code == 503
+        server.phase.publishing = "2 of 3"
+        answer = await client.get("/health/ready")
+        assert (answer.status_code, answer.json()["message"]) == (503, "the server is publishing: 2 of 3")
+        assert (await client.get("/health/live")).status_code == 200
+        server.phase.publishing = ""
         server.phase.ready, server.phase.draining = True, True
         answer = await client.get("/health/ready")
         assert (answer.status_code, answer.json()["exceptionType"]) == (503, "Draining")
