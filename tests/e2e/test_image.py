@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from gristmill import __version__
 from tests.containers import Container, Docker, docker_daemon, layer_sizes, registry
 from tests.e2e.publishing import call, publish
 from tests.e2e.test_drain import until_busy, until_draining
+from tests.servers import ADMIN_PASSWORD
 
 pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(900)]
 
@@ -28,6 +30,17 @@ LIMITS = {PYTHON: 250, R: 450}
 #: Handed to the build in its environment; must be nowhere in what comes out.
 CANARY = "canary-Zx81-never-in-an-image"
 SUM = ("y = x + 1", {"x": "numeric"}, {"y": "numeric"})
+#: Looks where the server's secrets are: in the environment of its processes, and in its folder.
+SPY = """
+import pathlib
+found = []
+for place in [*pathlib.Path("/proc").glob("[0-9]*/environ"), *pathlib.Path("/var/lib/gristmill").rglob("*")]:
+    try:
+        if place.suffix == ".pem" or b"ADMIN_PASSWORD" in place.read_bytes():
+            found.append(str(place))
+    except OSError:
+        pass
+"""
 FOREST = """
 data(Boston, package = "MASS")
 set.seed(7)
@@ -162,6 +175,21 @@ def test_asked_to_stop_it_finishes_calls_in_flight_and_ends_with_0(docker: Docke
             caller.join()
         assert box.end() == 0
     assert answers[0].json()["outputParameters"] == {"y": 1}
+
+
+def test_where_namespaces_are_allowed_published_code_finds_no_secret(docker: Docker) -> None:
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "--user", "true"]
+    if subprocess.run(nobody, capture_output=True, check=False).returncode:
+        pytest.skip("users without rights may not make namespaces on this machine")
+    allowed = ["--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined"]
+    with docker.container(PYTHON, *allowed) as box:
+        box.wait_ready()
+        with box.client() as client:
+            status = client.get("/status").json()["components"]["backends"]["details"]
+            assert status["isolation"] == "bubblewrap"
+            path = publish(client, "spy", SPY, outputs={"found": "vector"})
+            assert call(client, path)["found"] == []
+        assert ADMIN_PASSWORD in box.run("cat", "/proc/1/environ"), "it is there to be found"
 
 
 @BOTH
