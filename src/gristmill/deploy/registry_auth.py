@@ -8,6 +8,7 @@ machine), and only to the registry's own host or its domain.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ __all__ = ["Challenge", "Credentials", "Standard", "challenges", "is_loopback"]
 
 _PARAMETER = re.compile(r'\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)(?:\s+|$)(?![=])")
+_LARGEST_TOKEN = 256 * 1024
 #: Hosts of tokens that are not in the registry's domain.
 _KNOWN_REALMS = dict.fromkeys(("docker.io", "index.docker.io", "registry-1.docker.io"), "auth.docker.io")
 
@@ -79,18 +81,20 @@ class Standard:
         asked = {key: value for key, value in what.items() if value}
         if self.login is not None and self.login.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": self.login.identity_token, **asked}
-            answer = client.post(challenge.realm, data={**form, "client_id": "gristmill"})
+            request = client.build_request("POST", challenge.realm, data={**form, "client_id": "gristmill"})
         elif self.login is not None:
             headers = {"Authorization": _basic(self.login)}
-            account = {"account": self.login.username}
-            answer = client.get(
-                challenge.realm, params=_params(challenge, {**asked, **account}), headers=headers
-            )
+            parameters = _params(challenge, {**asked, "account": self.login.username})
+            request = client.build_request("GET", challenge.realm, params=parameters, headers=headers)
         else:
-            answer = client.get(challenge.realm, params=_params(challenge, asked))
-        if answer.status_code in {400, 401, 403}:
-            raise RegistryLoginRefused(_refused(challenge, self.login))
-        return _token_in(answer)
+            request = client.build_request("GET", challenge.realm, params=_params(challenge, asked))
+        answer = client.send(request, stream=True)
+        try:
+            if answer.status_code in {400, 401, 403}:
+                raise RegistryLoginRefused(_refused(challenge, self.login))
+            return _token_in(answer)
+        finally:
+            answer.close()
 
 
 def challenges(headers: list[str]) -> list[Challenge]:
@@ -171,8 +175,13 @@ def _params(challenge: Challenge, asked: dict[str, str]) -> httpx.QueryParams:
 
 
 def _token_in(answer: httpx.Response) -> str:
+    body = bytearray()
+    for chunk in answer.iter_bytes():
+        body += chunk
+        if len(body) > _LARGEST_TOKEN:
+            break
     try:
-        said: Any = answer.json() if answer.status_code == 200 else None
+        said: Any = json.loads(body) if answer.status_code == 200 else None
     except ValueError:
         said = None
     token = said.get("token") or said.get("access_token") if isinstance(said, dict) else None

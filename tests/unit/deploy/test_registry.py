@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -406,4 +406,25 @@ def test_a_realm_that_cannot_be_reached_is_told_as_such() -> None:
         return httpx.Response(401, headers={"www-authenticate": asks})
 
     with client(handler) as registry, pytest.raises(RegistryUnreachable, match="refused"):
+        registry.ping()
+
+
+def test_a_token_without_end_is_cut_off() -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        yield b'{"token": "'
+        while True:
+            read += 1
+            assert read < 1000, "nobody stops"
+            yield b"x" * 65536
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            return httpx.Response(200, content=endless())
+        asks = 'Bearer realm="https://registry.example.com/token"'
+        return httpx.Response(401, headers={"www-authenticate": asks})
+
+    with client(handler) as registry, pytest.raises(RegistryRefused, match="gave no token"):
         registry.ping()
