@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gristmill.deploy.kubernetes.address import Address, address_of
+from gristmill.deploy.kubernetes.before import before, ensure_namespace, kept, rehearse
 from gristmill.deploy.kubernetes.cluster import Cluster
-from gristmill.deploy.kubernetes.errors import BadValues, ClusterRefused, NotAllowed, RolloutFailed
+from gristmill.deploy.kubernetes.errors import RolloutFailed
 from gristmill.deploy.kubernetes.objects import objects
 from gristmill.deploy.kubernetes.own_secrets import settled
 from gristmill.deploy.kubernetes.planning import Plan
-from gristmill.deploy.kubernetes.release import MANAGER, Object, Release, label_name
+from gristmill.deploy.kubernetes.release import Object, Release, label_name
 from gristmill.deploy.kubernetes.removing import owned, remove_objects
 from gristmill.deploy.kubernetes.revisions import Revision, good_revision
 from gristmill.deploy.kubernetes.rollout import Rollout
 from gristmill.deploy.kubernetes.waiting import Clock, Patience, Watcher, until_ready, why
 
 __all__ = ["Deployed", "deploy"]
-
-_WORKLOADS = ("StatefulSet", "Deployment")
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +54,19 @@ def deploy(
     space = label_name(namespace or cluster.namespace, "the namespace")
     time, say = clock or Clock(), tell or _unheard
     patience = patience or Patience()
-    _ensure_namespace(cluster, space, create=create_namespace)
-    before = _before(cluster, plan.name, space)
-    good = good_revision(cluster, before) if before else None
+    ensure_namespace(cluster, space, create=create_namespace)
+    former = before(cluster, plan.name, space)
+    good = good_revision(cluster, former) if former else None
     release = Release(
         name=plan.name,
         namespace=space,
         values=plan.values,
-        secrets=settled(plan.values, _kept(cluster, plan.name, space)),
+        secrets=settled(plan.values, kept(cluster, plan.name, space)),
         kubernetes=cluster.version(),
     )
     made = objects(release)
     here = owned(cluster, release.name, space)
-    _rehearse(cluster, made)
+    rehearse(cluster, made)
     say(f"applying {len(made)} objects to the namespace {space}")
     applied = cluster.apply(made)
     workload = next(each for each in applied if each["kind"] == release.workload_kind)
@@ -77,7 +74,7 @@ def deploy(
     failed = attempt.wait(workload)
     if failed:
         reasons = f"{failed}\n{why(cluster, workload['kind'], plan.name, space)}"
-        undone = _undo(attempt, before, good, made, here, keep_failed, say)
+        undone = _undo(attempt, former, good, made, here, keep_failed, say)
         raise RolloutFailed(f"{plan.name} did not get ready: {reasons}\n{undone}")
     _prune(cluster, made, here, space)
     return Deployed(
@@ -85,7 +82,7 @@ def deploy(
         namespace=space,
         image=release.image,
         address=address_of(cluster, plan.name, space, wait=min(120.0, patience.whole), clock=time),
-        first=before is None,
+        first=former is None,
         secret=_password_place(release),
     )
 
@@ -104,7 +101,7 @@ class _Attempt:
 
 def _undo(
     attempt: _Attempt,
-    before: Object | None,
+    former: Object | None,
     good: Revision | None,
     made: list[Object],
     here: list[Object],
@@ -115,7 +112,7 @@ def _undo(
     cluster, release = attempt.cluster, attempt.release
     if keep:
         return "It is left as it is, because of --keep-failed."
-    if before is None:
+    if former is None:
         say("removing what was made")
         known = {_identity(each) for each in here}
         new = [
@@ -127,70 +124,15 @@ def _undo(
         return "Nothing that ran before was ready: there is nothing to go back to."
     say(f"going back to {good.image}")
     workload = next(each for each in made if each["kind"] == release.workload_kind)
-    if before["kind"] != release.workload_kind:
+    if former["kind"] != release.workload_kind:
         remove_objects(cluster, [workload], release.namespace)
-        return f"Removed again; {before['kind']} {release.name} runs {good.image} as before."
+        return f"Removed again; {former['kind']} {release.name} runs {good.image} as before."
     old = {**workload, "spec": {**workload["spec"], "template": good.template}}
     applied = cluster.apply(old)[0]
     failed = attempt.wait(applied)
     if failed:
         return f"Went back to the revision before ({good.image}), which is not ready either: {failed}"
     return f"Rolled back: the revision before runs, {good.image}."
-
-
-def _ensure_namespace(cluster: Cluster, name: str, *, create: bool) -> None:
-    if create:
-        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        return
-    try:
-        found = cluster.find("v1", "Namespace", name)
-    except NotAllowed:  # who may only work inside a namespace cannot see it from outside
-        return
-    if found is None:
-        raise BadValues(f"there is no namespace {name}: make it with --create-namespace, or choose another")
-
-
-def _rehearse(cluster: Cluster, made: list[Object]) -> None:
-    """Let the cluster refuse before anything is changed: a quota, a policy, a field that may not change."""
-    try:
-        cluster.apply(made, dry_run=True)
-    except ClusterRefused as error:
-        if "updates to statefulset spec" in str(error):
-            raise ClusterRefused(
-                f"{error.message}. The volume of one box cannot be changed by an update: resize its claim, or run "
-                "`gristmill deploy delete`, which keeps the volume, and deploy again"
-            ) from None
-        if "dry run" not in str(error):  # an admission webhook of a cluster that cannot rehearse
-            raise
-
-
-def _before(cluster: Cluster, name: str, namespace: str) -> Object | None:
-    """The workload that runs under this name. Raises BadValues if it is not ours."""
-    found = None
-    for kind in _WORKLOADS:
-        each = cluster.find("apps/v1", kind, name, namespace=namespace)
-        if each is None:
-            continue
-        owner = (each["metadata"].get("labels") or {}).get(_MANAGED_BY)
-        if owner == "Helm":
-            raise BadValues(
-                f"{kind} {name} in the namespace {namespace} is Helm's: go on with `helm upgrade`, or choose "
-                "another --name"
-            )
-        if owner != MANAGER:
-            raise BadValues(
-                f"there is a {kind} {name} in the namespace {namespace} that gristmill did not make: choose "
-                "another --name"
-            )
-        found = each
-    return found
-
-
-def _kept(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
-    """What our own secret holds from earlier deployments."""
-    found = cluster.find("v1", "Secret", name, namespace=namespace)
-    data = (found or {}).get("data") or {}
-    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 
 def _prune(cluster: Cluster, made: list[Object], here: list[Object], namespace: str) -> None:
