@@ -19,6 +19,7 @@ from tests.conftest import stopping
 from tests.containers import free_port
 from tests.contract.databases import postgres_programs, running_postgres
 from tests.e2e.publishing import call
+from tests.realtime_models import model_file
 from tests.servers import ADMIN_PASSWORD, GRISTMILL, Server, let_pass, start_server
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +183,25 @@ def test_a_service_toml_is_published_as_by_the_command(serve: Serve, publish: Pa
     write(publish, "b/service.toml", 'name = "half"\nversion = "1"\nfunction = "score.py:half"\n')
     write(publish, "b/gristmill.toml", 'publish = ["service.toml"]\n')
     assert result(serve("--publish", str(publish)), "half") == 0.5
+
+
+def test_a_realtime_service_is_replaced_too(serve: Serve, publish: Path) -> None:
+    script = (
+        "import gristmill\n"
+        "model = open('model.blob', 'rb').read()\n"
+        "gristmill.connect().publish_realtime('twice', model, version='1', description='{}')\n"
+    )
+    (publish / "b").mkdir()
+    (publish / "b/model.blob").write_bytes(model_file())
+    for description in ("first", "second"):
+        write(publish, "b/deploy.py", script.format(description))
+        server = serve("--publish", str(publish))
+        with server.client() as client:
+            (found,) = client.get("/services/twice").json()
+            assert found["description"] == description
+            answer = client.post("/api/twice/1", json={"inputData": {"x": [1.5]}}).json()
+            assert answer["outputParameters"] == {"outputData": {"Score": [3.0]}}
+        server.stop()
 
 
 def test_an_exported_service_is_published(serve: Serve, publish: Path, tmp_path: Path) -> None:
