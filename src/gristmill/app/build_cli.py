@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from gristmill.app.build_cli_output import counted, next_steps, show
 from gristmill.app.build_progress import following_steps
 from gristmill.app.client_cli_common import AsJson, Exit, fail, note, print_json, told
 from gristmill.app.push_cli import push
 from gristmill.app.registry_cli import registry_app
-
-if TYPE_CHECKING:
-    from gristmill.deploy.build import BuildPlan
-    from gristmill.deploy.builders import Builder
 
 __all__ = ["add_commands"]
 
@@ -186,10 +182,10 @@ def build(  # noqa: PLR0917 - the command's flags, all of them by name
         _make_empty(context)
     program = Program(builder) if builder else None
     if only_print:
-        _show(plan, program, context)
+        show(plan, program, context)
         return
     chosen = choose(program)
-    note(f"{_counted(plan)}; {plan.tag} on {plan.base} by {chosen.program}")
+    note(f"{counted(plan)}; {plan.tag} on {plan.base} by {chosen.program}")
     with following_steps(str(plan.tag), verbose=verbose) as step:
         built = build_image(plan, builder=chosen, context=context, step=step)
     if as_json:
@@ -197,7 +193,7 @@ def build(  # noqa: PLR0917 - the command's flags, all of them by name
         return
     typer.echo(f"Built {built.image}, {built.size} unpacked")
     typer.echo(f"Id    {built.id}")
-    _next_steps(plan, chosen)
+    next_steps(plan, chosen)
 
 
 def _labels(pairs: list[str] | tuple[str, ...]) -> dict[str, str]:
@@ -218,50 +214,6 @@ def _make_empty(context: Path) -> None:
         fail(f"--context {context}: {error.strerror}", Exit.USAGE)
     if occupied:
         fail(f"--context {context}: the folder is not empty", Exit.USAGE)
-
-
-def _show(plan: BuildPlan, program: str | None, context: Path | None) -> None:
-    """`--print`: the builder that is not there may be on another machine."""
-    from gristmill.deploy.build import write_context
-    from gristmill.deploy.builders import Builder, Program, choose
-    from gristmill.deploy.errors import NoBuilder
-
-    try:
-        builder = choose(Program(program) if program else None, check=False)
-    except NoBuilder:
-        builder = Builder(program=Program(program or "docker"))
-    if context is not None:
-        write_context(plan, context)
-    command = plan.command(builder, str(context or "CONTEXT"))
-    typer.echo("# Containerfile")
-    typer.echo(plan.containerfile())
-    typer.echo(f"# {_counted(plan)}, to /gristmill/publish/{plan.project.name}/")
-    width = max(len(f"{entry.size:,}") for entry in plan.files)
-    for entry in plan.files:
-        typer.echo(f"{entry.size:>{width},}  {entry.path}")
-    typer.echo(f"\n# Published at start: {', '.join(plan.publishes)}")
-    if plan.requirements:
-        typer.echo("\n# requirements.txt")
-        typer.echo("\n".join(plan.requirements))
-    typer.echo("\n# Command")
-    typer.echo(shlex.join(command))
-
-
-def _next_steps(plan: BuildPlan, builder: Builder) -> None:
-    run = f"{builder.program} run --rm -p 12800:12800 -e GRISTMILL_ADMIN_PASSWORD {plan.tag}"
-    typer.echo("\nNext:")
-    if builder.program != "buildah":
-        typer.echo(f"  {run}   # try it here")
-    typer.echo(f"  gristmill push {plan.tag} REGISTRY/FOLDER")
-    typer.echo("  gristmill deploy REGISTRY/FOLDER/…   # onto a cluster, by the name that push prints")
-
-
-def _counted(plan: BuildPlan) -> str:
-    return f"{len(plan.files)} {'file' if len(plan.files) == 1 else 'files'}, {_bytes(plan.size)}"
-
-
-def _bytes(size: int) -> str:
-    return f"{size:,} bytes" if size < 10_000 else f"{size / 1e6:,.2f} MB"
 
 
 def add_commands(app: typer.Typer) -> None:
