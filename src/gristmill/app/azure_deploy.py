@@ -10,8 +10,16 @@ import typer
 from gristmill.app.azure_session import CloudName, CloudOption, DryRun, Group, Subscription, opened, place
 from gristmill.app.azure_shipping import Settings, Source, planned, rehearse, ship, tell_of
 from gristmill.app.client_cli_common import AsJson, Exit, fail, told
-from gristmill.app.deploy_cli import ServiceType
 from gristmill.app.deploy_cli_inputs import admin_password_of
+from gristmill.app.deploy_cli_options import (
+    AdminPasswordFrom,
+    ObjectName,
+    PasswordStdin,
+    Replicas,
+    ServiceType,
+    SetValues,
+    ValueFiles,
+)
 
 if TYPE_CHECKING:
     from gristmill.deploy.build import BuildPlan
@@ -90,65 +98,15 @@ def deploy(  # noqa: PLR0917 - the command's flags, all of them by name
             rich_help_panel=_WHAT,
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of its objects, if not the image's last part.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    replicas: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1000,
-            help="More than one share a database: --set database.existingSecret=NAME.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
+    name: ObjectName = None,
+    replicas: Replicas = None,
     service_type: Annotated[
         ServiceType, typer.Option(help="How it is reached.", rich_help_panel=_WHAT)
     ] = ServiceType.LOAD_BALANCER,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="A value of the chart; repeatable.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    values: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--values",
-            "-f",
-            metavar="FILE",
-            help="Values of the chart, in YAML; repeatable.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    admin_password_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Password of admin: the file's first line. Else one is made, and kept.",
-            show_default=False,
-            rich_help_panel=_SECRETS,
-        ),
-    ] = None,
-    password_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--password-stdin",
-            help="Password of admin: the first line of standard input.",
-            rich_help_panel=_SECRETS,
-        ),
-    ] = False,
+    settings: SetValues = None,
+    values: ValueFiles = None,
+    admin_password_from: AdminPasswordFrom = None,
+    password_stdin: PasswordStdin = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until it has to be ready.")] = 600,
     dry_run: DryRun = False,
     as_json: AsJson = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,15 @@ from typer.core import TyperGroup
 
 from gristmill.app.client_cli_common import AsJson, Exit, fail, print_json, print_table, told
 from gristmill.app.deploy_cli_inputs import admin_password_of, login_of
+from gristmill.app.deploy_cli_options import (
+    AdminPasswordFrom,
+    ObjectName,
+    PasswordStdin,
+    Replicas,
+    ServiceType,
+    SetValues,
+    ValueFiles,
+)
 from gristmill.app.deploy_cli_output import as_plain, password_command, print_objects, row_of, show
 from gristmill.app.deploy_progress import following
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from gristmill.deploy.kubernetes import Cluster
     from gristmill.deploy.kubernetes.planning import Plan
 
-__all__ = ["ServiceType", "add_commands"]
+__all__ = ["add_commands"]
 
 _WHERE, _WHAT, _SECRETS, _WAIT = "Where", "What", "Secrets", "How long, and what if not"
 
@@ -31,14 +39,6 @@ class _Group(TyperGroup):
         if args and args[0] not in {*self.commands, "-h", "--help"}:
             args = ["run", *args]
         return super().parse_args(ctx, args)
-
-
-class ServiceType(enum.StrEnum):
-    """Types of a Service."""
-
-    CLUSTER_IP = "ClusterIP"
-    LOAD_BALANCER = "LoadBalancer"
-    NODE_PORT = "NodePort"
 
 
 deploy_app = typer.Typer(
@@ -98,68 +98,18 @@ def run(  # noqa: PLR0917 - the command's flags, all of them by name
     create_namespace: Annotated[
         bool, typer.Option("--create-namespace", help="Make it if it is missing.", rich_help_panel=_WHERE)
     ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of its objects, if not the image's last part.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    replicas: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1000,
-            help="How many; more than one share a database: --set database.existingSecret=NAME.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
+    name: ObjectName = None,
+    replicas: Replicas = None,
     service_type: Annotated[
         ServiceType | None,
         typer.Option(
             help="How it is reached; ClusterIP if not said.", show_default=False, rich_help_panel=_WHAT
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="A value of the chart; repeatable.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    values: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--values",
-            "-f",
-            metavar="FILE",
-            help="Values of the chart, in YAML; repeatable.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    admin_password_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Password of admin: the file's first line. Else one is made, and kept.",
-            show_default=False,
-            rich_help_panel=_SECRETS,
-        ),
-    ] = None,
-    password_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--password-stdin",
-            help="Password of admin: the first line of standard input.",
-            rich_help_panel=_SECRETS,
-        ),
-    ] = False,
+    settings: SetValues = None,
+    values: ValueFiles = None,
+    admin_password_from: AdminPasswordFrom = None,
+    password_stdin: PasswordStdin = False,
     pull_secret: Annotated[
         list[str] | None,
         typer.Option(
