@@ -65,7 +65,8 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
         _option("--publish", "Folder of scripts and exported services to publish at start.", _SERVER),
     ] = None,
     publish_seconds: Annotated[
-        float, _option("--publish-seconds", "What one script of it is given; then the server ends.", _SERVER, min=1)
+        float,
+        _option("--publish-seconds", "What one script of it is given; then the server ends.", _SERVER, min=1),
     ] = 300,
     drain_seconds: Annotated[
         float, _option("--drain-seconds", "What calls in flight are given at shutdown.", _SERVER, min=0)
