@@ -241,8 +241,8 @@ def main(
     console.print(f"Everything is in {folder}: image.json", highlight=False)
     if update_readme:
         text = (
-            f"Run of {on['date']} on {on['cores']} cores ({on['cpu']}), load average {on['load']} at the start, "
-            f"medians of {starts} starts.\n\n"
+            f"Run of {on['date']} on {on['cores']} cores ({on['cpu']}), load average {on['load']} at the "
+            f"start, medians of {starts} starts.\n\n"
         )
         text += table(SIZE_HEAD, size_rows(layers)) + "\n\n" + table(START_HEAD, start_rows(found))
         replace_section(HERE / "README.md", "image", text)
