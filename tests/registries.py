@@ -1,4 +1,4 @@
-"""Debian's docker-registry with a login, by password or by tokens, with TLS or without; images of few bytes."""
+"""Debian's docker-registry with a login, by password or tokens, with TLS or without; images of few bytes."""
 
 from __future__ import annotations
 
