@@ -34,6 +34,7 @@ class Registry:
         #: In the order of publishing, of all names and of each.
         self._known: dict[tuple[str, str], ServiceVersion] = {}
         self._lock = asyncio.Lock()
+        self._looks = 0  #: at the store's revision, begun so far
         self._callbacks: list[Callable[[ServiceVersion], None]] = []
 
     def resolve(self, name: str, version: str) -> ServiceVersion:
@@ -42,6 +43,20 @@ class Registry:
         if found is None:
             raise NotFound(f"there is no service {name!r} version {version!r}")
         return found
+
+    async def find(self, name: str, version: str) -> ServiceVersion:
+        """As `resolve`; but what is not known here may just have been published by another node: one look.
+
+        However many ask at the same time, the store is asked by one after the other, and by few of them.
+        """
+        found = self._known.get((name, version))
+        if found is not None:
+            return found
+        begun = self._looks
+        async with self._lock:
+            if self._looks == begun:
+                await self._look()
+        return self.resolve(name, version)
 
     def versions(self, name: str | None = None) -> list[ServiceVersion]:
         """All versions, or those of one name, oldest first."""
@@ -57,8 +72,7 @@ class Registry:
     async def refresh(self) -> None:
         """Reload if the store's revision moved."""
         async with self._lock:
-            if await self._store.revision() != self._revision:
-                await self._reload()
+            await self._look()
 
     async def publish(self, draft: ServiceVersion, snapshot: str | None, by: Principal) -> ServiceVersion:
         """Store `draft` as a new version that `by` owns, with the content of his snapshot; durable on return.
@@ -196,6 +210,12 @@ class Registry:
                 f"and the service runs on {service.runtime}"
             )
         return replace(service, snapshot_id=snapshot.id, content=snapshot.content)
+
+    async def _look(self) -> None:
+        """Take over what other nodes have written; under the lock."""
+        self._looks += 1
+        if await self._store.revision() != self._revision:
+            await self._reload()
 
     async def _settle(self, revision: int, old: ServiceVersion | None, new: ServiceVersion | None) -> None:
         """Take over a write of our own; under the lock."""

@@ -242,6 +242,39 @@ async def test_what_another_node_wrote_is_seen_after_a_refresh(stores: MemorySto
     assert there.versions() == here.versions()
 
 
+async def test_what_another_node_has_just_published_is_found_by_its_first_caller(
+    stores: MemoryStores,
+) -> None:
+    here, there = (Registry(stores.services, stores.snapshots) for _ in range(2))
+    await here.refresh()
+    published = await there.publish(service(), None, ANN)
+    with pytest.raises(NotFound):
+        here.resolve("bos", "1")
+    assert await here.find("bos", "1") == published
+    await there.delete("bos", "1", ANN)
+    await here.refresh()
+    with pytest.raises(NotFound):
+        await here.find("bos", "1")
+
+
+async def test_a_thousand_callers_of_what_does_not_exist_ask_the_store_twice(
+    registry: Registry, stores: MemoryStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    revision = stores.services.revision
+
+    async def counted() -> int:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        return await revision()
+
+    monkeypatch.setattr(stores.services, "revision", counted)
+    answers = await asyncio.gather(*(registry.find("bos", "1") for _ in range(1000)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {NotFound}
+    assert 1 <= asked <= 2
+
+
 async def test_another_nodes_version_can_be_patched_before_any_refresh(stores: MemoryStores) -> None:
     here, there = (Registry(stores.services, stores.snapshots) for _ in range(2))
     await there.publish(service(), None, ANN)

@@ -86,7 +86,7 @@ class Scoring:
             _log(started, status, None if caller is None else caller.name, name, version, request_id)
 
     async def _run(self, receive: Receive, name: str, version: str, length: bytes | None) -> Answer:
-        service = self._registry.resolve(name, version)
+        service = await self._registry.find(name, version)
         if length is not None:
             announced(length, self._limit)
         return await self._dispatcher.score(service, await read_body(receive, self._limit))
@@ -95,7 +95,7 @@ class Scoring:
         self, receive: Receive, name: str, version: str, length: bytes | None, media: tuple[bytes, bytes]
     ) -> Answer:
         """Arrow IPC in, and JSON or a stream of Arrow out."""
-        service = self._registry.resolve(name, version)
+        service = await self._registry.find(name, version)
         if service.runtime is not Runtime.REALTIME:
             raise InvalidInput(f"{name} {version} is no realtime service, and takes JSON: not Arrow data")
         announced(length, self._limit)

@@ -44,10 +44,10 @@ def newest(services: Iterable[ServiceVersion]) -> ServiceVersion | None:
     return max((s for s in services if s.runtime is Runtime.REALTIME), key=lambda s: s.created, default=None)
 
 
-def find_model(registry: Registry, name: str, version: str | None) -> ServiceVersion:
+async def find_model(registry: Registry, name: str, version: str | None) -> ServiceVersion:
     """The realtime service; without a version the newest. Raises NotFound; InvalidInput if it is another."""
     if version is not None:
-        found = registry.resolve(name, version)
+        found = await registry.find(name, version)
         if found.runtime is not Runtime.REALTIME:
             raise InvalidInput(
                 f"{name} {version} is no realtime service: call it by POST /api/{name}/{version}"
@@ -110,7 +110,7 @@ class Inferring:
         self, receive: Receive, headers: dict[bytes, bytes], name: str, version: str | None
     ) -> tuple[bytes, Headers]:
         """Body and headers of the answer."""
-        service = find_model(self._context.registry, name, version)
+        service = await find_model(self._context.registry, name, version)
         limit = self._context.limits.body_bytes
         announced(headers.get(b"content-length"), limit)
         if headers.get(b"content-encoding", b"identity") != b"identity":

@@ -82,6 +82,9 @@ class FakeRegistry:
         self.known: dict[tuple[str, str], ServiceVersion] = {}
         self.changes: list[Mapping[str, Any]] = []
 
+    async def find(self, name: str, version: str) -> ServiceVersion:
+        return self.resolve(name, version)
+
     def resolve(self, name: str, version: str) -> ServiceVersion:
         if (name, version) not in self.known:
             raise errors.NotFound(f"there is no service {name} {version}")

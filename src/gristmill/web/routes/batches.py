@@ -58,7 +58,7 @@ async def start(
     rows: _Rows = 1000,
 ) -> Response:
     """An array of inputs, or Arrow IPC for a service with one data frame; `Location` is the batch."""
-    service = context.registry.resolve(name, version)
+    service = await context.registry.find(name, version)
     batches = context.batches
     with batches.intake() as intake:
         if arrow.is_arrow(find(request.scope["headers"], b"content-type")):
@@ -103,7 +103,7 @@ async def list_ids(context: Ctx, caller: Caller, name: str, version: str) -> Res
     """Ids of your own, oldest first; owners see everybody's."""
     ids = await context.batches.ids(name, version, caller)
     if not ids:
-        context.registry.resolve(name, version)
+        await context.registry.find(name, version)
     return render.json(ids)
 
 

@@ -51,7 +51,7 @@ async def create(context: Ctx, caller: Caller, name: str, version: str, body: _P
 )
 async def show(context: Ctx, name: str, version: str) -> Response:
     """For each node: `Success` when its shells are there, `Pending` until then, `NotFound` without a pool."""
-    status = context.dispatcher.pool_status(context.registry.resolve(name, version))
+    status = context.dispatcher.pool_status(await context.registry.find(name, version))
     return render.json([{"ComputeNodeEndpoint": context.node_address, "Status": status}])
 
 

@@ -80,7 +80,7 @@ async def publish_version(
 )
 async def patch(context: Ctx, caller: Caller, name: str, version: str, request: Request) -> Response:
     """Only what is sent changes: the model, the description, the operation's name."""
-    current = context.registry.resolve(name, version)
+    current = await context.registry.find(name, version)
     if not may_write(caller, current.owner):
         raise Forbidden(
             f"{name} {version} was published by {current.owner}, and only they or an owner may change it"

@@ -63,7 +63,7 @@ async def list_versions(context: Ctx, caller: Caller, name: str) -> Response:
 )
 async def show(context: Ctx, caller: Caller, name: str, version: str) -> Response:
     """A list of one."""
-    return render.services([context.registry.resolve(name, version)], caller)
+    return render.services([await context.registry.find(name, version)], caller)
 
 
 @table.add(
@@ -104,7 +104,7 @@ async def publish_version(context: Ctx, caller: Caller, name: str, version: str,
 )
 async def patch(context: Ctx, caller: Caller, name: str, version: str, body: _Patch) -> Response:
     """Only the fields that are sent change."""
-    current = context.registry.resolve(name, version)
+    current = await context.registry.find(name, version)
     if not may_write(caller, current.owner):
         raise Forbidden(
             f"{name} {version} was published by {current.owner}, and only they or an owner may change it"
@@ -143,7 +143,7 @@ async def delete(context: Ctx, caller: Caller, name: str, version: str) -> Respo
 )
 async def swagger(context: Ctx, name: str, version: str) -> Response:
     """Swagger 2.0 of this one service."""
-    return render.json(describe(context.registry.resolve(name, version)))
+    return render.json(describe(await context.registry.find(name, version)))
 
 
 async def _publish(

@@ -173,7 +173,7 @@ async def model_ready(context: Ctx, name: str, version: str) -> Response:
 
 
 async def _metadata(context: Context, name: str, version: str | None) -> Response:
-    service = find_model(context.registry, name, version)
+    service = await find_model(context.registry, name, version)
     description = (await context.realtime.model(service)).description
     versions = [s for s in context.registry.versions(name) if s.runtime is Runtime.REALTIME]
     return render.json(
@@ -188,5 +188,5 @@ async def _metadata(context: Context, name: str, version: str | None) -> Respons
 
 
 async def _ready(context: Context, name: str, version: str | None) -> Response:
-    await context.realtime.prepare(find_model(context.registry, name, version))
+    await context.realtime.prepare(await find_model(context.registry, name, version))
     return render.json({"name": name, "ready": True})
