@@ -1,4 +1,4 @@
-"""The HEALTHCHECK of the image: ends with 0 if the server in this container is ready for calls, else with 1."""
+"""The HEALTHCHECK of the image: ends with 0 if the server in this container takes calls, else with 1."""
 
 import http.client
 import os

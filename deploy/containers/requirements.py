@@ -1,4 +1,4 @@
-"""Print what the extras named on the command line ask for, a requirement a line: `requirements.py server shell`.
+"""Print what the extras named on the command line ask for, line by line: `requirements.py server shell`.
 
 So the layer of dependencies is made, and kept, without a look at the package's own code.
 """

@@ -1,8 +1,9 @@
 """Take out of an environment what no server reads, and compile the rest: `slim.py FOLDER`.
 
-Only what is certain goes: tests of packages, headers and libraries to link against, type stubs, symbols for
-debuggers, second copies of one library. Sources stay, for tracebacks and `inspect`. Byte code is of the unchecked
-kind: it holds whatever times the files get when an image is packed and unpacked, and a start compares nothing.
+Only what is certain goes: tests of packages, headers and libraries to link against, type stubs, symbols
+for debuggers, second copies of one library. Sources stay, for tracebacks and `inspect`. Byte code is of the
+unchecked kind: it holds whatever times the files get when an image is packed and unpacked, and a start
+compares nothing.
 """
 
 import compileall
@@ -28,7 +29,7 @@ USELESS = (
     *("*.a", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.pxd", "*.pxi", "*.pyi", "*.pyx", "*.proto"),
     # The library for programs in C; Python's module has all of it in itself.
     "onnxruntime/capi/libonnxruntime.so.*",
-    # Flight is a protocol of servers and clients of its own; `import pyarrow.flight` says that it is not there.
+    # Flight is a protocol of servers and clients of its own; importing it says that it is not there.
     *("pyarrow/_flight.*", "pyarrow/libarrow_flight.so*", "pyarrow/libarrow_python_flight.so*"),
     "pyarrow/_pyarrow_cpp_tests.*",
 )
