@@ -13,6 +13,7 @@ from tests.cluster.scene import Scene
 __all__ = ["play"]
 
 SPACE, NAME = "story-one-box", "box"
+PATIENTLY = ("--wait", "--timeout", "3m")
 
 
 def double(x: float) -> float:
@@ -22,13 +23,13 @@ def double(x: float) -> float:
 
 def play(scene: Scene, report: Report) -> None:
     """The chapter."""
+    helm = Helm(scene, SPACE)
     pods = Pods(scene.api, scene.cluster.node, SPACE, NAME)
     with report.chapter("Helm: one box with a volume", lambda: explain(scene.api, SPACE)):
         with report.step("helm install: one box") as step:
             scene.make_namespace(SPACE)
             scene.make_volume("box-data", "ReadWriteOnce", namespace=SPACE, claim=f"data-{NAME}-0")
-            options = ("--wait", "--timeout", "3m")
-            Helm(scene, SPACE)("install", NAME, *options, values=_values(scene, "1.0.0"))
+            helm("install", NAME, *PATIENTLY, values=_values(scene, "1.0.0"))
             pods.wait_until_settled(1, kind="statefulsets")
             step.note(pods.seconds_to_ready())
         password = scene.secret(SPACE, NAME, "admin-password")
@@ -37,19 +38,20 @@ def play(scene: Scene, report: Report) -> None:
             step.note(caller.call_once("1.0.0"))
             service = caller.log_in().publish("double", double, version="1.0.0")
             assert service(21.0).output() == 42.0
-        with report.step("its pod is deleted: the next one has all of it, and takes the old token") as step:
-            pods.delete_one()
-            pods.wait_until_settled(1, kind="statefulsets")
+        with report.step("its pod is deleted under load: the next one has all, and takes old tokens") as step:
+            with caller.under_load("1.0.0") as load:
+                pods.delete_one()
+                pods.wait_until_settled(1, kind="statefulsets")
+                assert service(21.0).output() == 42.0
             step.note(pods.seconds_to_ready())
-            assert service(21.0).output() == 42.0
-            caller.call_once("1.0.0")
-        with report.step("helm upgrade to 1.1.0: both versions, and the other service, are there") as step:
-            Helm(scene, SPACE)("upgrade", NAME, "--wait", "--timeout", "3m", values=_values(scene, "1.1.0"))
-            pods.wait_until_settled(1, kind="statefulsets")
-            step.note(caller.call_once("1.0.0"))
+            step.note(load.verdict())
+        with report.step("helm upgrade to 1.1.0 under load: all that was there is there") as step:
+            with caller.under_load("1.0.0") as load:
+                helm("upgrade", NAME, *PATIENTLY, values=_values(scene, "1.1.0"))
+                pods.wait_until_settled(1, kind="statefulsets")
+                assert service(21.0).output() == 42.0
+            step.note(load.verdict())
             step.note(caller.call_once("1.1.0"))
-            with caller.log_in() as client:
-                assert client.service("double", "1.0.0")(21.0).output() == 42.0
 
 
 def _values(scene: Scene, tag: str) -> dict[str, Any]:
