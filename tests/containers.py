@@ -206,7 +206,8 @@ def docker_daemon() -> Iterator[Docker]:
 def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
     # A bridge that nothing is on: with none at all, the daemon would remove another's docker0.
     bridge = f"gristmill{os.getpid() % 100_000}"
-    command = ["dockerd", "--host", docker.host, "--data-root", str(kept), "--exec-root", f"{folder}/exec"]
+    command = ["setpriv", "--pdeathsig", "TERM"]  # it ends with us, even if we are killed
+    command += ["dockerd", "--host", docker.host, "--data-root", str(kept), "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", bridge, "--iptables=false", "--ip6tables=false"]
     command += ["--containerd-namespace", bridge, "--containerd-plugins-namespace", f"{bridge}-plugins"]
     log = folder / "log"
