@@ -196,14 +196,14 @@ def docker_daemon() -> Iterator[Docker]:
         environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CONFIG": folder}
         environment["PATH"] += ":/usr/sbin:/sbin"
         docker = Docker(host=host, environment=environment)
-        with _daemon(docker, Path(folder), kept):
+        with _daemon(docker, Path(folder), kept, lock.fileno()):
             yield docker
             # What builds of the last week have left makes the next one fast; older is only in the way.
             docker("image", "prune", "--force", "--filter", "until=168h")
 
 
 @contextlib.contextmanager
-def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
+def _daemon(docker: Docker, folder: Path, kept: Path, lock: int) -> Iterator[None]:
     # A bridge that nothing is on: with none at all, the daemon would remove another's docker0.
     bridge = f"gristmill{os.getpid() % 100_000}"
     command = ["setpriv", "--pdeathsig", "TERM"]  # it ends with us, even if we are killed
@@ -213,9 +213,13 @@ def _daemon(docker: Docker, folder: Path, kept: Path) -> Iterator[None]:
     log = folder / "log"
     _run(["ip", "link", "add", bridge, "type", "bridge"], docker.environment)
     with log.open("w") as output:
-        # Ctrl-C is for us alone, who end it in order.
         process = subprocess.Popen(
-            command, env=docker.environment, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=docker.environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for us alone, who end it in order
+            pass_fds=[lock],  # it is the daemon that has to be gone before the next one starts
         )
     try:
         deadline = time.monotonic() + 60
