@@ -99,10 +99,11 @@ def test_an_old_script_finds_all_that_mrsdeploy_had(boxes: dict[str, Container])
 
 @BOTH
 def test_all_processes_are_of_the_user_without_rights(boxes: dict[str, Container], image: str) -> None:
-    processes = boxes[image].docker("top", boxes[image].name, "-eo", "uid,gid,pid,args").splitlines()[1:]
+    lines = boxes[image].docker("top", boxes[image].name, "-eo", "pid,uid,gid,args").splitlines()[1:]
+    processes = {int(pid): what for pid, *what in (line.split(None, 3) for line in lines)}
     assert len(processes) > 3
-    assert {tuple(line.split()[:2]) for line in processes} == {("10001", "10001")}
-    assert processes[0].split(None, 3)[3].startswith("/usr/bin/tini -- gristmill serve")
+    assert {(uid, gid) for uid, gid, _ in processes.values()} == {("10001", "10001")}
+    assert processes[boxes[image].state["Pid"]][2] == "/usr/bin/tini -- gristmill serve"
 
 
 @BOTH
