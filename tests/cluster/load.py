@@ -44,7 +44,7 @@ class Load:
         if self.failures:
             kinds = "\n".join(sorted(set(self.failures))[:10])
             raise AssertionError(f"{len(self.failures)} of {total} calls failed:\n{kinds}")
-        cuts = [1000 * cut for cut in statistics.quantiles(self.seconds, n=100)]
+        cuts = [1000 * cut for cut in statistics.quantiles(self.seconds, n=100, method="inclusive")]
         return (
             f"{total} calls by {CALLERS} callers, 0 failed; "
             f"p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms, max {1000 * max(self.seconds):.0f} ms"
