@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from gristmill import __version__
+from gristmill.launch.landlock import is_offered
 from tests.containers import Container, Docker, docker_daemon, layer_sizes, registry
 from tests.e2e.publishing import call, publish
 from tests.e2e.test_drain import until_busy, until_draining
@@ -30,6 +31,7 @@ LIMITS = {PYTHON: 250, R: 450}
 #: Handed to the build in its environment; must be nowhere in what comes out.
 CANARY = "canary-Zx81-never-in-an-image"
 SUM = ("y = x + 1", {"x": "numeric"}, {"y": "numeric"})
+THERE_IS_NO_R = "there is no R on this machine: only Python services can be published"
 #: Looks where the server's secrets are: in the environment of its processes, and in its folder.
 SPY = """
 import pathlib
@@ -176,6 +178,18 @@ def test_asked_to_stop_it_finishes_calls_in_flight_and_ends_with_0(docker: Docke
             caller.join()
         assert box.end() == 0
     assert answers[0].json()["outputParameters"] == {"y": 1}
+
+
+def test_published_code_finds_no_secret(boxes: dict[str, Container]) -> None:
+    if not is_offered():
+        pytest.skip("the kernel offers no Landlock here")
+    box = boxes[PYTHON]
+    with box.client() as client:
+        status = client.get("/status").json()["components"]["backends"]["details"]
+        assert (status["isolation"], status["warnings"]) == ("Landlock", [THERE_IS_NO_R])
+        path = publish(client, "spy", SPY, outputs={"found": "vector"})
+        assert call(client, path)["found"] == []
+    assert ADMIN_PASSWORD in box.run("cat", "/proc/1/environ"), "it is there to be found"
 
 
 def test_where_namespaces_are_allowed_published_code_finds_no_secret(docker: Docker) -> None:

@@ -197,7 +197,7 @@ def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLaun
         data=data,
         limits=settings.shells,
         isolation=isolation,
-        hidden=[settings.blobs] if settings.blobs else [],
+        hidden=[path for path in (settings.blobs, settings.signing_key) if path],
         python=settings.python or sys.executable,
         r_program=settings.r_program,
         threads=settings.threads,

@@ -1,4 +1,4 @@
-"""How far a shell is kept from the machine: its own user, and bubblewrap where it is there and works."""
+"""How far a shell is kept from the machine: its own user, and bubblewrap or Landlock, as far as they work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SHELL_PATH", "Isolation", "UserIds", "detect", "needed_paths", "sandbox"]
+from gristmill.launch import landlock
+
+__all__ = ["SHELL_PATH", "Isolation", "UserIds", "detect", "masked_paths", "needed_paths", "sandbox"]
 
 #: Where shells look for programs, whatever the server's own PATH is.
 SHELL_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -21,17 +23,21 @@ _SANDBOX = "/tmp/shell"  # noqa: S108 - a path inside the sandbox, on its own tm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """What is used: `bubblewrap` and `users` each on or off, with what to tell the administrator."""
+    """What is used, each on or off, with what to tell the administrator."""
 
     bubblewrap: str | None  #: path of the program
     users: bool  #: every shell has a user id of its own
+    landlock: bool = False  #: in place of bubblewrap
     network: bool = True  #: shells may open connections
 
     @property
     def summary(self) -> str:
         """A few words for the log and `/status`."""
-        parts = (["bubblewrap"] if self.bubblewrap else []) + (["own user ids"] if self.users else [])
-        return " + ".join(parts) or "none: shells run as the server's own user"
+        used = {"bubblewrap": self.bubblewrap, "Landlock": self.landlock, "own user ids": self.users}
+        return (
+            " + ".join(name for name, there in used.items() if there)
+            or "none: shells run as the server's own user"
+        )
 
 
 class UserIds:
@@ -73,8 +79,11 @@ def detect(
     """
     warnings = []
     program, way_out = shutil.which("bwrap") if bubblewrap else None, "install bubblewrap to keep them apart"
-    if program and not _works(program):
-        warnings.append(f"{program} is there but cannot make a sandbox here; shells run without it")
+    working = program if program and _works(program) else None
+    locked = working is None and landlock.is_offered()
+    if program and not working:
+        if not locked:
+            warnings.append(f"{program} is there but cannot make a sandbox here; shells run without it")
         program, way_out = None, "publishers must trust one another here"
     users = os.geteuid() == 0
     if users and not program:
@@ -86,11 +95,11 @@ def detect(
                     "or put it where others may pass"
                 )
                 users = False
-    if not users and not program:
+    if not users and not program and not locked:
         warnings.append(f"shells can read what the server can read: {way_out}")
     if not network and not program:
         warnings.append("shells keep their network access: closing it needs bubblewrap")
-    return Isolation(bubblewrap=program, users=users, network=network), warnings
+    return Isolation(bubblewrap=program, users=users, landlock=locked, network=network), warnings
 
 
 def _works(program: str) -> bool:
@@ -121,6 +130,12 @@ def _home() -> Path | None:
     return home if home.is_dir() and home != Path("/") else None
 
 
+def masked_paths(hidden: Sequence[Path]) -> list[Path]:
+    """What no shell sees: the home of the server's user, and what is `hidden`."""
+    home = _home()
+    return [*([home] if home else []), *hidden]
+
+
 def sandbox(
     isolation: Isolation,
     *,
@@ -138,7 +153,7 @@ def sandbox(
         return [], str(scratch)
     words = [isolation.bubblewrap, *_NAMESPACES, "--info-fd", str(info), "--ro-bind", "/", "/"]
     words += ["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    masks = [mask for mask in (_home(), *hidden) if mask is not None and mask.is_dir()]
+    masks = [mask for mask in masked_paths(hidden) if mask.is_dir()]
     for mask in masks:
         words += ["--perms", "0755", "--tmpfs", str(mask)]
     masks.append(Path("/tmp"))  # noqa: S108

@@ -16,7 +16,15 @@ from pathlib import Path
 import structlog
 
 from gristmill.errors import RuntimeUnavailable
-from gristmill.launch.isolation import SHELL_PATH, Isolation, UserIds, needed_paths, sandbox
+from gristmill.launch.isolation import (
+    SHELL_PATH,
+    Isolation,
+    UserIds,
+    masked_paths,
+    needed_paths,
+    sandbox,
+)
+from gristmill.launch.landlock import open_paths
 from gristmill.launch.process import LocalShellProcess
 from gristmill.launching import Limits
 from gristmill.services import Runtime
@@ -27,6 +35,8 @@ log = structlog.get_logger()
 
 #: Modules that a warm Python shell has imported before its first service.
 _PRELOAD = ("numpy", "pandas")
+#: Where others' files lie, and where container runtimes put secrets.
+_SECRETS = (Path("/tmp"), Path("/run/secrets"))  # noqa: S108 - a shell has a directory of its own instead
 #: Inode of the machine's own PID namespace, a constant of Linux: PROC_PID_INIT_INO.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
@@ -139,6 +149,7 @@ class LocalLauncher:
             "descriptors": descriptors.fileno(),
             "limits": self._rlimits(uid),
             "die_with_parent": not before,
+            "landlock": self._landlock(scratch),
         }
         # R's companion is of our own kind; only Python services run in an interpreter chosen for them.
         python = self._interpreters[Runtime.PYTHON] if runtime is Runtime.PYTHON else sys.executable
@@ -157,6 +168,14 @@ class LocalLauncher:
             group=direct,
             extra_groups=None if direct is None else [],
         )
+
+    def _landlock(self, scratch: Path) -> dict[str, list[str]] | None:
+        """What the shell may read, and where it may write; None where nothing is to keep it from more."""
+        if not self._isolation.landlock:
+            return None
+        hidden = [*masked_paths(self._hidden), *_SECRETS]
+        needed = [*needed_paths(), self._data / "shellpath"]
+        return {"reads": open_paths(hidden, needed), "writes": [str(scratch)]}
 
     def _environment(self, home: str, python: str) -> dict[str, str]:
         threads = str(self._threads)

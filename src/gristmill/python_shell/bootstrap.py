@@ -47,7 +47,10 @@ def _place(control: int, descriptors: int) -> None:
 
 
 def main() -> None:
-    """Entry point; `argv[1]` is JSON: control, descriptors, limits, and whether to die with the parent."""
+    """Entry point; `argv[1]` is JSON.
+
+    It holds control, descriptors, limits, whether to die with the parent, and what Landlock leaves open.
+    """
     start = json.loads(sys.argv[1])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     libc = ctypes.CDLL(None)
@@ -57,6 +60,10 @@ def main() -> None:
     _place(start["control"], start["descriptors"])
     _take_on(start["limits"])
     os.umask(0o077)
+    if start.get("landlock"):
+        from gristmill.python_shell.landlock import restrict
+
+        restrict([*start["landlock"]["reads"], sys.prefix, sys.base_prefix], start["landlock"]["writes"])
     sys.argv[1:] = []
     from gristmill.python_shell.__main__ import main as serve
 
