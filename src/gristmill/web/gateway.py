@@ -85,7 +85,8 @@ class Gateway:
             log.exception("request_failed", method=method, request_id=request_id.decode())
             if not outgoing.status:
                 await respond(outgoing, at_path(unexpected(request_id.decode()), scope["path"]))
-        _log(inner, method, outgoing.status, started)
+        if not scope["path"].startswith("/health/"):  # probes ask every second or two, and learn nothing new
+            _log(inner, method, outgoing.status, started)
 
     async def _admit(self, scope: Scope) -> Principal | None:
         """Who calls, None on a public path. Raises NotAuthenticated, and Draining."""

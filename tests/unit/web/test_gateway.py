@@ -106,6 +106,13 @@ async def test_one_log_event_for_a_request_without_names_tokens_or_bodies(server
     assert "secret-token" not in repr(events)
 
 
+async def test_probes_of_health_are_not_logged(server: Server) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with server.client(None) as client:
+            assert (await client.get("/health/live")).status_code == 200
+    assert events == []
+
+
 async def test_a_request_without_a_token_is_logged_too(server: Server) -> None:
     with structlog.testing.capture_logs() as events:
         async with server.client(None) as client:
