@@ -15,6 +15,7 @@ INSTALLER = "install_packages.R"
 
 _PYTHON = "/opt/gristmill/bin/python"
 _PLACE = "/usr/local/lib/gristmill"
+_SBOM = "/usr/share/doc/gristmill/sbom.cdx.json"
 
 
 def containerfile(project: Project, base: str, *, requirements: bool) -> str:
@@ -35,6 +36,9 @@ def containerfile(project: Project, base: str, *, requirements: bool) -> str:
             # Packages that the server needs too may not end up in versions that do not fit together.
             _run(*pip, "check"),
         ]
+    if project.r_packages or requirements:
+        # The bill of materials tells of what was added, too.
+        lines.append(_run(_PYTHON, "-m", "gristmill.deploy.sbom", "--output", _SBOM))
     lines.append(_copy(f"{BUNDLE}/", f"/gristmill/publish/{project.name}/"))
     lines += [f'LABEL "{key}"="{value}"' for key, value in project.labels]
     lines.append("USER 10001:10001")

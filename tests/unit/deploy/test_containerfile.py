@@ -25,6 +25,7 @@ def test_packages_come_first_and_the_user_without_rights_last(tmp_path: Path) ->
     pip = '"/opt/gristmill/bin/python", "-m", "pip", "--no-cache-dir", '
     pip += '"--disable-pip-version-check", "--no-input"'
     place = "/usr/local/lib/gristmill"
+    sbom = "/usr/share/doc/gristmill/sbom.cdx.json"
     requirements = f"{place}/boston-requirements.txt"
     assert lines == [
         "FROM base:1",
@@ -35,6 +36,7 @@ def test_packages_come_first_and_the_user_without_rights_last(tmp_path: Path) ->
         f'COPY ["requirements.txt", "{requirements}"]',
         f'RUN {run}, {pip}, "install", "--root-user-action=ignore", "--requirement", "{requirements}"]',
         f'RUN {run}, {pip}, "check"]',
+        f'RUN {run}, "/opt/gristmill/bin/python", "-m", "gristmill.deploy.sbom", "--output", "{sbom}"]',
         'COPY ["bundle/", "/gristmill/publish/boston/"]',
         'LABEL "team"="models, Köln"',
         "USER 10001:10001",
@@ -61,6 +63,6 @@ def test_no_name_becomes_an_instruction(package: str, base: str, key: str, value
         return
     lines = containerfile(project, project.base_of("r"), requirements=False).splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("FROM", "USER", "COPY", "ARG", "RUN", "COPY", "LABEL", "USER"),
+        *("FROM", "USER", "COPY", "ARG", "RUN", "RUN", "COPY", "LABEL", "USER"),
     ]
     assert json.loads(lines[4].removeprefix("RUN "))[-1] == f"p{package}"
