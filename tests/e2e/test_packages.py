@@ -142,7 +142,7 @@ def test_the_sdist_can_be_built_and_tested_from(packages: Packages) -> None:
     assert {f"tests/{name}" for name in in_tree("tests")} <= held
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "constraints.txt"} <= held
     tops = {name.split("/", 1)[0] for name in held if "/" in name}
-    assert tops == {"src", "tests", "scripts", "examples", "docs"}
+    assert tops == {"src", "r", "deploy", "tests", "scripts", "examples", "docs"}
     assert not [name for name in held if is_debris(Path(name)) or name.endswith((".db", ".log"))]
     assert packages.sdist.stat().st_size < SMALL
 
