@@ -66,7 +66,7 @@ class Moving:
 
     async def export(self, name: str, version: str, by: Principal) -> Exported:
         """A version as a file. Forbidden unless `by` may change it: the file shows its code."""
-        service = self._registry.resolve(name, version)
+        service = await self._registry.find(name, version)
         if not may_write(by, service.owner):
             raise Forbidden(
                 f"{name} {version} was published by {service.owner}, and only they or an owner may export "
