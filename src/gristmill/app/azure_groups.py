@@ -6,16 +6,15 @@ from typing import Annotated
 
 import typer
 
-from gristmill.app.azure_resources import Name, Yes, done, gone, listed
+from gristmill.app.azure_resources import Name, done, gone, listed
 from gristmill.app.azure_session import (
     CloudName,
     CloudOption,
     DryRun,
     Subscription,
-    confirmed,
     opened,
 )
-from gristmill.app.client_cli_common import AsJson, told
+from gristmill.app.client_cli_common import AsJson, Yes, confirmed, told
 
 __all__ = ["group_app"]
 
@@ -96,7 +95,7 @@ def delete_group(
 
       gristmill azure group delete deployresgrp --yes
     """
-    confirmed(f"Delete the resource group {name} with everything that is in it?", yes=yes, dry_run=dry_run)
+    confirmed(f"Delete the resource group {name} with everything that is in it?", yes=yes or dry_run)
     with opened(subscription, cloud, dry_run=dry_run) as azure:
         azure.delete_resource_group(name)
     gone(dry_run, f"the resource group {name}")

@@ -6,18 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from gristmill.app.azure_resources import Location, Name, Yes, done, gone, listed
+from gristmill.app.azure_resources import Location, Name, done, gone, listed
 from gristmill.app.azure_session import (
     CloudName,
     CloudOption,
     DryRun,
     Group,
     Subscription,
-    confirmed,
     opened,
     place,
 )
-from gristmill.app.client_cli_common import AsJson, told
+from gristmill.app.client_cli_common import AsJson, Yes, confirmed, told
 
 __all__ = ["registry_app"]
 
@@ -107,7 +106,7 @@ def delete_registry(
 
       gristmill azure registry delete deployreg -g deployresgrp --yes
     """
-    confirmed(f"Delete the registry {name} with all its images?", yes=yes, dry_run=dry_run)
+    confirmed(f"Delete the registry {name} with all its images?", yes=yes or dry_run)
     with opened(subscription, cloud, dry_run=dry_run) as azure:
         azure.resource_group(group).delete_acr(name)
     gone(dry_run, f"the registry {name}")

@@ -8,14 +8,13 @@ import typer
 
 from gristmill.app.client_cli_common import print_json, print_table
 
-__all__ = ["Location", "Name", "Yes", "done", "gone", "listed"]
+__all__ = ["Location", "Name", "done", "gone", "listed"]
 
 Name = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
 Location = Annotated[
     str | None,
     typer.Option("--location", "-l", help="Where, if not where its group is.", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def done(dry_run: bool, as_json: bool, what: dict[str, Any]) -> None:

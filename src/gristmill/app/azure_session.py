@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +24,6 @@ __all__ = [
     "DryRun",
     "Group",
     "Subscription",
-    "confirmed",
     "opened",
     "place",
 ]
@@ -90,15 +88,6 @@ def opened(subscription: str | None, cloud: CloudName, *, dry_run: bool = False)
         if (missing.name or "").startswith("gristmill"):
             raise
         fail(f"{missing.name} is not installed: pip install 'gristmill[azure]'", Exit.USAGE)
-
-
-def confirmed(question: str, *, yes: bool, dry_run: bool) -> None:
-    """Ask before something is deleted; a dry run deletes nothing."""
-    if yes or dry_run:
-        return
-    if not sys.stdin.isatty():
-        fail("nobody is there to be asked: say --yes", Exit.USAGE)
-    typer.confirm(question, abort=True, err=True)
 
 
 def place(location: str | None, *, dry_run: bool) -> str | None:

@@ -15,6 +15,8 @@ from gristmill.app.client_cli_common import (
     ServiceName,
     Url,
     Version,
+    Yes,
+    confirmed,
     connected,
     fail,
     is_terminal,
@@ -211,7 +213,7 @@ def _example(service: Any) -> str:
 def delete(
     name: ServiceName,
     version: Version,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     url: Url = None,
 ) -> None:
     """Delete a version of a service; calls in flight finish, later ones get an error.
@@ -220,10 +222,7 @@ def delete(
 
       gristmill delete bos-rf 1.0.0 --yes
     """
-    if not yes:
-        if not sys.stdin.isatty():
-            fail("nobody is there to be asked: say --yes", Exit.USAGE)
-        typer.confirm(f"Delete {name} {version}?", abort=True, err=True)
+    confirmed(f"Delete {name} {version}?", yes=yes)
     with connected(url) as client:
         client.delete(name, version)
     typer.echo(f"Deleted {name} {version}.")

@@ -22,6 +22,8 @@ __all__ = [
     "ServiceName",
     "Url",
     "Version",
+    "Yes",
+    "confirmed",
     "connected",
     "evaluated",
     "fail",
@@ -61,6 +63,7 @@ Url = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _names(incomplete: str) -> Iterator[str]:
@@ -139,6 +142,15 @@ def fail(message: str, code: Exit) -> NoReturn:
     """Say what went wrong, and end."""
     typer.secho(f"Error: {message}", fg="red", err=True)
     raise typer.Exit(code)
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless the answer is given already; goes on only after a yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail("nobody is there to be asked: say --yes", Exit.USAGE)
+    typer.confirm(question, abort=True, err=True)
 
 
 def note(message: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from gristmill.app.client_cli_common import AsJson, Exit, fail, print_json, print_table, told
+from gristmill.app.client_cli_common import AsJson, Exit, Yes, confirmed, fail, print_json, print_table, told
 from gristmill.app.deploy_cli_inputs import admin_password_of, login_of
 from gristmill.app.deploy_cli_options import (
     AdminPasswordFrom,
@@ -240,7 +239,7 @@ def delete(
     volumes: Annotated[
         bool, typer.Option("--volumes", help="Its volumes too, with everything that was published.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Take a deployment away; its volumes stay unless --volumes is said.
 
@@ -253,12 +252,9 @@ def delete(
 
     label_name(name, "the name", 52)
     with _cluster(kubeconfig, context, namespace) as cluster:
-        if not yes:
-            if not sys.stdin.isatty():
-                fail("nobody is there to be asked: say --yes", Exit.USAGE)
-            also = " with its volumes, and so everything that was published" if volumes else ""
-            where = f"{cluster.namespace} ({cluster.kubeconfig.server})"
-            typer.confirm(f"Delete {name} in the namespace {where}{also}?", abort=True, err=True)
+        also = " with its volumes, and so everything that was published" if volumes else ""
+        where = f"{cluster.namespace} ({cluster.kubeconfig.server})"
+        confirmed(f"Delete {name} in the namespace {where}{also}?", yes=yes)
         for each in remove(cluster, name, cluster.namespace, volumes=volumes):
             typer.echo(f"Deleted {each}.")
 

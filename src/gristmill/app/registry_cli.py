@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gristmill.app.client_cli_common import AsJson, Exit, fail, print_json, print_table, told
+from gristmill.app.client_cli_common import AsJson, Exit, Yes, confirmed, fail, print_json, print_table, told
 from gristmill.app.push_cli import Insecure, PasswordStdin, Username, login_from
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def delete(
     username: Username = None,
     password_stdin: PasswordStdin = False,
     insecure: Insecure = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete an image from its registry, by digest: all tags that stand for it go with it.
 
@@ -160,10 +160,7 @@ def delete(
         fail(f"{image}: say which, by a tag or a digest", Exit.USAGE)
     with _client(reference.registry, username, password_stdin, insecure) as client:
         found = reference.digest or client.digest(reference.repository, reference.tag or "latest")
-        if not yes:
-            if not sys.stdin.isatty():
-                fail("nobody is there to be asked: say --yes", Exit.USAGE)
-            typer.confirm(f"Delete {reference.by_digest(found)}, with all its tags?", abort=True, err=True)
+        confirmed(f"Delete {reference.by_digest(found)}, with all its tags?", yes=yes)
         client.delete(reference.repository, found)
     typer.echo(f"Deleted {reference.by_digest(found)}.")
 
