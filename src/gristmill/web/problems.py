@@ -27,8 +27,10 @@ STATUS: dict[type[errors.GristmillError], HTTPStatus] = {
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NotSupported: HTTPStatus.NOT_IMPLEMENTED,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ShellDied: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CallEndedShell: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LimitExceeded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
 }
