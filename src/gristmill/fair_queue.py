@@ -16,8 +16,8 @@ from gristmill.calls import Request
 
 __all__ = ["FairQueue"]
 
-#: Idle users, or services, that are remembered for what they have used already.
-_MOST_REMEMBERED = 256
+#: With so many users, or flows of one user, those are looked for that can be forgotten.
+_MANY = 256
 
 
 class _Timed(Protocol):
@@ -57,6 +57,8 @@ class _Turns(Generic[_T]):
             heapreplace(self._heap, (who.time, self._entered, who))
         else:
             heappop(self._heap)
+            if not self._heap:  # nobody is owed anything any more
+                self._now = who.time
 
     def keep(self, those: set[int]) -> None:
         """Let all others leave, by `id()`."""
@@ -81,10 +83,11 @@ class _Flow:
 class _User:
     """What one user has waiting."""
 
-    __slots__ = ("bytes", "count", "flows", "time", "turns")
+    __slots__ = ("bytes", "count", "flows", "many", "time", "turns")
 
     def __init__(self) -> None:
         self.flows: dict[str, _Flow] = {}
+        self.many = _MANY
         self.turns: _Turns[_Flow] = _Turns()
         self.time = 0.0
         self.count = 0
@@ -101,6 +104,7 @@ class FairQueue:
         self._flow_of = flow
         self._cost = cost
         self._users: dict[str, _User] = {}
+        self._many = _MANY
         self._turns: _Turns[_User] = _Turns()
         self._first: deque[Request] = deque()  #: goes before all others
         self._count = 0
@@ -229,16 +233,18 @@ class FairQueue:
         return max(user.flows.values(), key=lambda flow: len(flow.requests)).requests[-1]
 
     def _new_user(self) -> _User:
-        if len(self._users) >= _MOST_REMEMBERED:
+        if len(self._users) >= self._many:
             for name, user in list(self._users.items()):
                 if not user.count and self._turns.is_idle(user):
                     del self._users[name]
+            self._many = max(_MANY, 2 * len(self._users))
         return _User()
 
 
 def _new_flow(user: _User) -> _Flow:
-    if len(user.flows) >= _MOST_REMEMBERED:
+    if len(user.flows) >= user.many:
         for key, flow in list(user.flows.items()):
             if not flow.requests and user.turns.is_idle(flow):
                 del user.flows[key]
+        user.many = max(_MANY, 2 * len(user.flows))
     return _Flow()

@@ -14,12 +14,12 @@ from gristmill.calls import Request
 from gristmill.choosing import choose
 from gristmill.contents import Contents
 from gristmill.crew import Crew, PoolSettings
-from gristmill.errors import CallEndedShell, Draining, GristmillError, Overloaded, ShellDied
+from gristmill.errors import Draining, GristmillError, Overloaded, ShellDied
 from gristmill.fair_queue import FairQueue
 from gristmill.frames import Kind
 from gristmill.lanes import ALL, Allowance, Share, serves, share
 from gristmill.launching import Limits, ShellLauncher
-from gristmill.loading import load_request
+from gristmill.loading import Lethal, load_request
 from gristmill.members import Member, RunTimes
 from gristmill.services import Runtime, ServiceVersion
 from gristmill.shell import Shell
@@ -32,8 +32,6 @@ _TICK_SECONDS = 0.1
 #: Ticks from one look at the memory of a busy, or an idle, shell to the next; and at how many are idle.
 _BUSY_TICKS, _IDLE_TICKS, _SHRINK_TICKS = 3, 20, 10
 _MOST_MOVES = 2
-#: A service that ended so many shells as it was loaded is not loaded again for so long.
-_LETHAL_SECONDS = 10.0
 #: Lanes from which nothing ran for so long get a tenth of a shell.
 _STARVED_SECONDS = 0.1
 
@@ -78,9 +76,7 @@ class Pool:
         self._allowance = Allowance(self._loop.time())
         self._direct = -1e9  #: when a request that is in no lane came last
         self._bringing: set[asyncio.Task[None]] = set()
-        self._lethal: dict[
-            str, tuple[float, ShellDied]
-        ] = {}  #: by digest: until when it is not loaded, and why
+        self._lethal = Lethal()
         self._content_error = ""  #: why the resident could not be loaded the last time
         self._closing = False
         self._ticks = 0
@@ -105,7 +101,8 @@ class Pool:
         if self._closing:
             raise Draining("the server is shutting down")
         request.submitted = self._loop.time()
-        if self._lethal and self._is_lethal(request):
+        if self._lethal and (deadly := self._lethal.find(request, request.submitted)) is not None:
+            request.fail(deadly)
             return
         if request.lane:
             self._lanes.push(request)
@@ -123,7 +120,7 @@ class Pool:
     def forget(self, service: ServiceVersion) -> None:
         """Unload a service that was changed or deleted."""
         self._times.forget(service.digest)
-        self._lethal.pop(service.digest, None)
+        self._lethal.forget(service)
         for member in self._crew:
             handle = member.loaded.drop(service.digest)
             if handle is not None and not member.shell.dead:
@@ -225,30 +222,9 @@ class Pool:
         elif self._closing:
             request.fail(Draining("the server is shutting down"))
         elif request.moves >= _MOST_MOVES:
-            request.fail(self._note_lethal(request))
+            request.fail(self._lethal.note(request, self._loop.time()))
         else:
             (self._lanes if request.lane else self._queue).push_back(request)
-
-    def _note_lethal(self, request: Request) -> ShellDied:
-        """The error of a service whose loading ended two shells; it is not loaded again for some seconds."""
-        why = request.cause.message if request.cause else "no cause is known"
-        kind = CallEndedShell if isinstance(request.cause, CallEndedShell) else ShellDied
-        error = kind(f"loading this service ended the process that tried, twice: {why}")
-        if request.service is not None:
-            self._lethal[request.service.digest] = (self._loop.time() + _LETHAL_SECONDS, error)
-        return error
-
-    def _is_lethal(self, request: Request) -> bool:
-        """Answers a request at once whose service has just ended two shells as it was loaded."""
-        digest = request.service.digest if request.service else ""
-        until, error = self._lethal.get(digest, (0.0, None))
-        if error is None:
-            return False
-        if self._loop.time() >= until:
-            del self._lethal[digest]
-            return False
-        request.fail(type(error)(error.message))
-        return True
 
     # Choosing and sending
 
