@@ -59,6 +59,13 @@ class Contents:
                         f"the content of this service cannot be read now ({_why(error)}); try again shortly"
                     ) from error
                 await asyncio.sleep(pause)
+            except GristmillError:
+                raise
+            except Exception as error:
+                log.exception("content_not_opened", digest=digest)
+                raise StateUnavailable(
+                    "the content of this service cannot be read; it has been logged"
+                ) from error
         raise AssertionError("unreachable")
 
     async def _open(self, digest: str) -> int:

@@ -372,7 +372,7 @@ class Pool:
             return
         while self._allowance.is_left and (request := self._lanes.next()) is not None:
             self._lanes.pop()
-            self._allowance.spend(self._times.expected(request))
+            self._allowance.spend(self._times.cost(request))
             request.lane = ""
             self._queue.push_back(request)
 
