@@ -10,6 +10,9 @@ from gristmill.fair_queue import FairQueue
 
 __all__ = ["CallQueue", "has_left"]
 
+#: Of so many calls in a row that find no room, one has those looked for whose callers have left.
+_LOOKS = 16
+
 
 class CallQueue(FairQueue):
     """A fair queue that is full with `most` calls, or with bodies of `most_bytes` together.
@@ -19,10 +22,11 @@ class CallQueue(FairQueue):
     """
 
     def __init__(self, *, cost: Callable[[Request], float], most: int, most_bytes: int, name: str) -> None:
-        super().__init__(flow=_service_of, cost=cost)
+        super().__init__(cost=cost)
         self._most = most
         self._most_bytes = most_bytes
         self._name = name  #: of the pool, for messages
+        self._refused = 0  #: in a row
 
     def push(self, request: Request) -> None:
         """Put it at the end of its flow.
@@ -30,23 +34,23 @@ class CallQueue(FairQueue):
         Raises TooManyCalls where its user's own calls fill the queue, and Overloaded where nobody has more
         than his share.
         """
-        if self._is_full(request):
-            self.remove(has_left)
-            while self._is_full(request):
-                self._evict_for(request)
+        while self.count >= self._most or (self.count and self.bytes + len(request.body) > self._most_bytes):
+            self._make_room(request)
         super().push(request)
+        self._refused = 0
 
-    def _is_full(self, request: Request) -> bool:
-        return len(self) >= self._most or self._is_full_of_bytes(request)
-
-    def _is_full_of_bytes(self, request: Request) -> bool:
-        return bool(self) and self.bytes + len(request.body) > self._most_bytes
+    def _make_room(self, request: Request) -> None:
+        """Drop those whose callers have left; if there are none, somebody has to yield."""
+        looks = self._refused % _LOOKS == 0  # not each time: it costs as much as there is in the queue
+        self._refused += 1
+        if not (looks and self.remove(has_left)):
+            self._evict_for(request)
 
     def _evict_for(self, request: Request) -> None:
         """Take the newest call of the user who has most waiting out, in favour of one who has less."""
-        by_bytes = len(self) < self._most
+        by_bytes = self.count < self._most
         user = self.heaviest(by_bytes=by_bytes)
-        full = f"all {self._name} shells are busy and {len(self)} calls wait already"
+        full = f"all {self._name} shells are busy and {self.count} calls wait already"
         if by_bytes:
             full = f"{full}, of {self.bytes >> 20} MiB"
         if user is None:
@@ -64,7 +68,3 @@ class CallQueue(FairQueue):
 def has_left(request: Request) -> bool:
     """Tells whether nobody waits for the answer any more."""
     return request.future.done()
-
-
-def _service_of(request: Request) -> str:
-    return request.service.digest if request.service else ""

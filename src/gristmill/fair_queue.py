@@ -16,6 +16,8 @@ from gristmill.calls import Request
 
 __all__ = ["FairQueue"]
 
+#: Seconds of a shell that are not charged to who waits alone.
+_SMALL = 0.001
 #: With so many users, or flows of one user, those are looked for that can be forgotten.
 _MANY = 256
 
@@ -30,10 +32,10 @@ _T = TypeVar("_T", bound=_Timed)
 class _Turns(Generic[_T]):
     """Those who wait for a turn, the least served first."""
 
-    __slots__ = ("_entered", "_heap", "_now")
+    __slots__ = ("_entered", "_now", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _T]] = []
+        self.heap: list[tuple[float, int, _T]] = []  #: virtual time, tie, who
         self._now = 0.0  #: virtual time of the last turn
         self._entered = 0  #: breaks ties in the order of arrival
 
@@ -41,29 +43,25 @@ class _Turns(Generic[_T]):
         """Let one wait who did not: not before those who waited meanwhile."""
         who.time = max(who.time, self._now)
         self._entered += 1
-        heappush(self._heap, (who.time, self._entered, who))
-
-    def first(self) -> _T:
-        """Whose turn it is; there has to be one."""
-        return self._heap[0][2]
+        heappush(self.heap, (who.time, self._entered, who))
 
     def served(self, cost: float, *, waits: bool) -> None:
         """Charge the first one for his turn; he `waits` for another or leaves."""
-        start, _, who = self._heap[0]
+        start, _, who = self.heap[0]
         self._now = start
         who.time = start + cost
         if waits:
             self._entered += 1
-            heapreplace(self._heap, (who.time, self._entered, who))
+            heapreplace(self.heap, (who.time, self._entered, who))
         else:
-            heappop(self._heap)
-            if not self._heap:  # nobody is owed anything any more
+            heappop(self.heap)
+            if not self.heap:  # nobody is owed anything any more
                 self._now = who.time
 
     def keep(self, those: set[int]) -> None:
         """Let all others leave, by `id()`."""
-        self._heap = [entry for entry in self._heap if id(entry[2]) in those]
-        heapify(self._heap)
+        self.heap = [entry for entry in self.heap if id(entry[2]) in those]
+        heapify(self.heap)
 
     def is_idle(self, who: _T) -> bool:
         """Tells whether forgetting one who does not wait changes nothing."""
@@ -83,35 +81,37 @@ class _Flow:
 class _User:
     """What one user has waiting."""
 
-    __slots__ = ("bytes", "count", "flows", "many", "time", "turns")
+    __slots__ = ("flows", "many", "time", "turns")
 
     def __init__(self) -> None:
         self.flows: dict[str, _Flow] = {}
         self.many = _MANY
         self.turns: _Turns[_Flow] = _Turns()
         self.time = 0.0
-        self.count = 0
-        self.bytes = 0
+
+    def weight(self, *, by_bytes: bool) -> int:
+        if by_bytes:
+            return sum(len(request.body) for flow in self.flows.values() for request in flow.requests)
+        return sum(len(flow.requests) for flow in self.flows.values())
 
 
 class FairQueue:
-    """A queue whose order is fair to users, and to the flows of each user.
+    """A queue whose order is fair to users, and to the services, or lanes, of each user.
 
-    `flow` names the flow of a request within its user's; `cost` is how many seconds of a shell it will take.
+    `cost` is how many seconds of a shell a request will take.
     """
 
-    def __init__(self, *, flow: Callable[[Request], str], cost: Callable[[Request], float]) -> None:
-        self._flow_of = flow
+    def __init__(self, *, cost: Callable[[Request], float]) -> None:
         self._cost = cost
         self._users: dict[str, _User] = {}
         self._many = _MANY
         self._turns: _Turns[_User] = _Turns()
         self._first: deque[Request] = deque()  #: goes before all others
-        self._count = 0
-        self.bytes = 0  #: of the bodies that wait
+        self.count = 0  #: of requests that wait
+        self.bytes = 0  #: of their bodies
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __iter__(self) -> Iterator[Request]:
         """All that wait; within a flow in their order."""
@@ -125,68 +125,60 @@ class FairQueue:
         user = self._users.get(request.user)
         if user is None:
             user = self._users[request.user] = self._new_user()
-        key = self._flow_of(request)
+        key = request.lane or (request.service.digest if request.service else "")
         flow = user.flows.get(key)
         if flow is None:
             flow = user.flows[key] = _new_flow(user)
         if not flow.requests:
+            if not user.turns.heap:
+                self._turns.enter(user)
             user.turns.enter(flow)
         flow.requests.append(request)
-        if not user.count:
-            self._turns.enter(user)
-        size = len(request.body)
-        user.count += 1
-        user.bytes += size
-        self._count += 1
-        self.bytes += size
+        self.count += 1
+        self.bytes += len(request.body)
 
     def push_back(self, request: Request) -> None:
         """Put it before all others: it was on its way already, or has waited for too long."""
         self._first.appendleft(request)
-        self._count += 1
+        self.count += 1
         self.bytes += len(request.body)
 
     def next(self) -> Request | None:
         """Whose turn it is; those whose caller has left are dropped on the way."""
-        while self._count:
-            request = self._first[0] if self._first else self._turns.first().turns.first().requests[0]
+        while self.count:
+            request = self._first[0] if self._first else self._turns.heap[0][2].turns.heap[0][2].requests[0]
             if not request.future.done():
                 return request
-            self._take(0.0)
+            self._take(is_free=True)
         return None
 
     def pop(self) -> Request:
         """Remove what `next` has shown, and charge its user for it."""
-        return self._take(None)
+        return self._take(is_free=False)
 
-    def _take(self, cost: float | None) -> Request:
-        self._count -= 1
+    def _take(self, *, is_free: bool) -> Request:
+        self.count -= 1
         if self._first:
             request = self._first.popleft()
             self.bytes -= len(request.body)
             return request
-        user = self._turns.first()
-        flow = user.turns.first()
+        user = self._turns.heap[0][2]
+        flow = user.turns.heap[0][2]
         request = flow.requests.popleft()
-        size = len(request.body)
-        self.bytes -= size
-        user.count -= 1
-        user.bytes -= size
-        spent = self._cost(request) if cost is None else cost
-        user.turns.served(spent, waits=bool(flow.requests))
-        self._turns.served(spent, waits=bool(user.count))
+        self.bytes -= len(request.body)
+        cost = 0.0 if is_free else self._cost(request)
+        if cost < _SMALL and flow.requests and len(self._turns.heap) == len(user.turns.heap) == 1:
+            return request  # nobody else waits, and who comes next will not notice
+        user.turns.served(cost, waits=bool(flow.requests))
+        self._turns.served(cost, waits=bool(user.turns.heap))
         return request
 
     def oldest(self) -> float:
         """When the request that waits longest was submitted, loop time; infinity if there is none."""
-        return min((request.submitted for request in self._heads()), default=float("inf"))
-
-    def _heads(self) -> Iterator[Request]:
-        yield from self._first
-        for user in self._users.values():
-            for flow in user.flows.values():
-                if flow.requests:
-                    yield flow.requests[0]
+        heads = [
+            flow.requests[0] for user in self._users.values() for flow in user.flows.values() if flow.requests
+        ]
+        return min((request.submitted for request in (*self._first, *heads)), default=float("inf"))
 
     def remove(self, unwanted: Callable[[Request], bool]) -> list[Request]:
         """Take out all requests that are `unwanted`; each is looked at."""
@@ -194,22 +186,15 @@ class FairQueue:
         if not removed:
             return []
         gone = set(map(id, removed))
+        self.count -= len(removed)
+        self.bytes -= sum(len(request.body) for request in removed)
         self._first = deque(request for request in self._first if id(request) not in gone)
-        self._count = len(self._first)
-        self.bytes = sum(len(request.body) for request in self._first)
         for user in self._users.values():
             for flow in user.flows.values():
                 flow.requests = deque(request for request in flow.requests if id(request) not in gone)
-            self._count_anew(user)
-        self._turns.keep({id(user) for user in self._users.values() if user.count})
+            user.turns.keep({id(flow) for flow in user.flows.values() if flow.requests})
+        self._turns.keep({id(user) for user in self._users.values() if user.turns.heap})
         return removed
-
-    def _count_anew(self, user: _User) -> None:
-        waiting = [request for flow in user.flows.values() for request in flow.requests]
-        user.count, user.bytes = len(waiting), sum(len(request.body) for request in waiting)
-        user.turns.keep({id(flow) for flow in user.flows.values() if flow.requests})
-        self._count += user.count
-        self.bytes += user.bytes
 
     def clear(self) -> list[Request]:
         """Take all of them out."""
@@ -217,25 +202,25 @@ class FairQueue:
 
     def heaviest(self, *, by_bytes: bool) -> str | None:
         """The user who has most waiting, in bytes or in requests; None if nobody has."""
-        waiting = [name for name, user in self._users.items() if user.count]
+        waiting = [name for name, user in self._users.items() if user.turns.heap]
         return max(waiting, key=lambda name: self.weight(name, by_bytes=by_bytes), default=None)
 
     def weight(self, name: str, *, by_bytes: bool) -> int:
         """How much of a user's waits, in bytes or in requests."""
         user = self._users.get(name)
-        return 0 if user is None else user.bytes if by_bytes else user.count
+        return 0 if user is None else user.weight(by_bytes=by_bytes)
 
     def newest(self, name: str) -> Request | None:
         """The last request in the longest flow of a user; None where nothing of his waits."""
         user = self._users.get(name)
-        if user is None or not user.count:
+        if user is None or not user.turns.heap:
             return None
         return max(user.flows.values(), key=lambda flow: len(flow.requests)).requests[-1]
 
     def _new_user(self) -> _User:
         if len(self._users) >= self._many:
             for name, user in list(self._users.items()):
-                if not user.count and self._turns.is_idle(user):
+                if not user.turns.heap and self._turns.is_idle(user):
                     del self._users[name]
             self._many = max(_MANY, 2 * len(self._users))
         return _User()

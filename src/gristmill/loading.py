@@ -66,12 +66,9 @@ class Lethal:
     """Services whose loading ended the shells that tried: for a while no more shells are spent on them."""
 
     def __init__(self) -> None:
-        self._found: dict[
+        self.found: dict[
             str, tuple[float, ShellDied]
         ] = {}  #: by digest: until when, loop time, and the error
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
 
     def note(self, request: Request, now: float) -> ShellDied:
         """Remember the service of a request that has been moved too often; the error of its calls."""
@@ -79,21 +76,21 @@ class Lethal:
         kind = CallEndedShell if isinstance(request.cause, CallEndedShell) else ShellDied
         error = kind(f"loading this service ended the process that tried, twice: {why}")
         if request.service is not None:
-            self._found[request.service.digest] = (now + _LETHAL_SECONDS, error)
+            self.found[request.service.digest] = (now + _LETHAL_SECONDS, error)
         return error
 
     def find(self, request: Request, now: float) -> ShellDied | None:
         """The error of a request for such a service, or None."""
         digest = request.service.digest if request.service else ""
-        until, error = self._found.get(digest, (0.0, None))
+        until, error = self.found.get(digest, (0.0, None))
         if error is None or now < until:
             return None if error is None else type(error)(error.message)
-        del self._found[digest]
+        del self.found[digest]
         return None
 
     def forget(self, service: ServiceVersion) -> None:
         """The service was changed or deleted."""
-        self._found.pop(service.digest, None)
+        self.found.pop(service.digest, None)
 
 
 def load_request(service: ServiceVersion, handle: int, content: int | None, *, limit: float) -> Request:

@@ -72,7 +72,7 @@ class Pool:
             most_bytes=settings.queue_bytes,
             name=self._name,
         )
-        self._lanes = FairQueue(flow=lambda request: request.lane, cost=self._times.cost)
+        self._lanes = FairQueue(cost=self._times.cost)
         self._allowance = Allowance(self._loop.time())
         self._direct = -1e9  #: when a request that is in no lane came last
         self._bringing: set[asyncio.Task[None]] = set()
@@ -101,7 +101,7 @@ class Pool:
         if self._closing:
             raise Draining("the server is shutting down")
         request.submitted = self._loop.time()
-        if self._lethal and (deadly := self._lethal.find(request, request.submitted)) is not None:
+        if self._lethal.found and (deadly := self._lethal.find(request, request.submitted)) is not None:
             request.fail(deadly)
             return
         if request.lane:
@@ -109,7 +109,7 @@ class Pool:
             self._pump()
         else:
             self._direct = request.submitted
-            member = self._choose(request) if not self._queue else None
+            member = self._choose(request) if not self._queue.count else None
             if member is not None:
                 self._place(member, request)
                 return
@@ -201,7 +201,7 @@ class Pool:
             self._crew.let_go(member)
         if shell.answered >= self._settings.recycle_calls:
             self._crew.replace(member)
-        if self._queue or self._lanes:
+        if self._queue.count or self._lanes.count:
             self._pump()
 
     def on_death(self, shell: Shell, waiting: list[Request]) -> None:

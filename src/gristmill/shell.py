@@ -246,7 +246,10 @@ class Shell:
         if frame.status == Status.BROKEN:
             self._none_runs = True
             self.kill(ShellDied("the shell could not go on"))
-        self._tell_keeper(self._keeper.on_reply, request)
+        try:
+            self._keeper.on_reply(self, request)
+        except Exception:
+            log.exception("keeper_failed", pid=self.pid, call="on_reply")
 
     def _tell_keeper(self, what: Callable[..., None], *about: object) -> None:
         """An error of the keeper's is logged: it is not the shell's, and must not keep it from going on."""

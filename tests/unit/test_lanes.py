@@ -33,7 +33,7 @@ def bodies(launcher: FakeLauncher) -> list[bytes]:
 
 
 async def test_lanes_take_turns_and_a_lane_keeps_its_order() -> None:
-    lanes, of = FairQueue(flow=lambda r: r.lane, cost=lambda r: 1.0), service()
+    lanes, of = FairQueue(cost=lambda r: 1.0), service()
     for lane, body in (("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"4"), ("b", b"5"), ("c", b"6")):
         lanes.push(item(lane, of, body))
     assert len(lanes) == 6
@@ -46,7 +46,7 @@ async def test_lanes_take_turns_and_a_lane_keeps_its_order() -> None:
 
 
 async def test_who_has_left_is_passed_over() -> None:
-    lanes, of = FairQueue(flow=lambda r: r.lane, cost=lambda r: 1.0), service()
+    lanes, of = FairQueue(cost=lambda r: 1.0), service()
     gone, stays = item("a", of), item("a", of)
     lanes.push(stays)
     lanes.push_back(gone)
