@@ -21,6 +21,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "Overloaded",
+    "QuotaExceeded",
     "RuntimeUnavailable",
     "ShellDied",
     "TimedOut",
@@ -62,6 +63,10 @@ class NotAuthenticated(GristmillError):
 
 class Forbidden(GristmillError):
     """The caller is known, and may not do this."""
+
+
+class QuotaExceeded(Forbidden):
+    """It would be more than this user, or all together, may have."""
 
 
 class NotFound(GristmillError):

@@ -84,11 +84,20 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
         _option("--pool-max", "Most shells per language; default: twice the initial.", _POOL, min=1),
     ] = None,
     queue_length: Annotated[
-        int, _option("--queue-length", "Calls that may wait for a shell; more get 503.", _POOL, min=0)
+        int, _option("--queue-length", "Calls that may wait for a shell; more get 429.", _POOL, min=0)
     ] = 1000,
+    queue_mib: Annotated[
+        int, _option("--queue-mib", "Bodies of these calls together, MiB.", _POOL, min=1)
+    ] = 512,
     queue_seconds: Annotated[
         float, _option("--queue-seconds", "How long a call may wait for a shell.", _POOL, min=0.1)
     ] = 30,
+    dedicated_shells: Annotated[
+        int, _option("--dedicated-shells", "Most shells of services' own pools together.", _POOL, min=0)
+    ] = 64,
+    user_dedicated_shells: Annotated[
+        int, _option("--user-dedicated-shells", "Those of one user's services.", _POOL, min=0)
+    ] = 32,
     python: Annotated[
         str | None, _option("--python", "Interpreter of Python services; default: the server's own.", _POOL)
     ] = None,
@@ -166,6 +175,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     from gristmill.app.settings import Settings, default_shells
     from gristmill.batches import BatchSettings
     from gristmill.pool import PoolSettings
+    from gristmill.pool_quota import PoolQuota
     from gristmill.sessions import SessionSettings
     from gristmill.web.context import Limits as WebLimits
 
@@ -185,9 +195,11 @@ def _settings(given: dict[str, Any]) -> Settings:
             initial=initial,
             maximum=maximum,
             queue_length=given["queue_length"],
+            queue_bytes=given["queue_mib"] * _MIB,
             queue_seconds=given["queue_seconds"],
             recycle_bytes=given["memory_mib"] * _MIB // 2,
         ),
+        pools=PoolQuota(node=given["dedicated_shells"], user=given["user_dedicated_shells"]),
         shells=_limits(given),
         sessions=SessionSettings(
             maximum=given["max_sessions"],

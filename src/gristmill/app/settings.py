@@ -9,6 +9,7 @@ from pathlib import Path
 from gristmill.batches import BatchSettings
 from gristmill.launching import Limits as ShellLimits
 from gristmill.pool import PoolSettings
+from gristmill.pool_quota import PoolQuota
 from gristmill.realtime.models import RealtimeSettings
 from gristmill.sessions import SessionSettings
 from gristmill.web.context import Limits as WebLimits
@@ -33,6 +34,7 @@ class Settings:
     blobs: Path | None = None  #: folder of contents, perhaps shared; one in the data directory if None
     signing_key: Path | None = None  #: PEM; one is made in the data directory if None
     pool: PoolSettings = field(default_factory=PoolSettings)
+    pools: PoolQuota = field(default_factory=PoolQuota)  #: of services' own pools
     shells: ShellLimits = field(default_factory=ShellLimits)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
