@@ -29,6 +29,8 @@ def _vector(column: Column) -> Any:
     kind, values = column
     if kind in {"numeric", "integer"}:
         return _numbers(values)
+    if kind == "whole":
+        return _whole(values)
     if kind == "character":
         plain = None not in values and "\0" not in "".join(values)  # numpy's own strings lose a last NUL
         return np.array(values, dtype=None if plain and values else object)
@@ -49,6 +51,22 @@ def _numbers(values: List[Any]) -> Any:
         return np.array(values, dtype=np.float64)
     except OverflowError:
         raise InvalidInput("a number is past the range of doubles") from None
+
+
+def _whole(values: List[Any]) -> Any:
+    """Integers that doubles would change: as such, or refused."""
+    import numpy as np
+
+    try:
+        array = np.array(values)
+    except OverflowError:
+        array = np.empty(0)
+    if array.dtype.kind in "iu":
+        return array
+    why = "beside a null" if None in values else "past 64 bits"
+    raise InvalidInput(
+        f"a whole number past 2^53 {why} has no place in an array of numbers: send such numbers as text"
+    )
 
 
 def _matrix(matrix: MatrixValue) -> Any:

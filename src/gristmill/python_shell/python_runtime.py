@@ -12,7 +12,7 @@ from types import CodeType, ModuleType
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from gristmill.errors import InvalidInput
-from gristmill.python_shell import pickles
+from gristmill.python_shell import memory, pickles
 from gristmill.python_shell.local_modules import LocalModules
 from gristmill.python_shell.python_inputs import to_python
 from gristmill.python_shell.python_outputs import converter, inferred
@@ -74,7 +74,17 @@ class PythonRuntime:
 
     def load(self, handle: int, spec: Spec, workspace: Optional[str]) -> None:
         """See `Runtime.load`."""
+        self.unload(handle)
         service = LoadedService(spec)
+        try:
+            self._prepare(service, spec, workspace)
+        except BaseException:
+            self._drop(service)
+            raise
+        self._services[handle] = service
+
+    def _prepare(self, service: LoadedService, spec: Spec, workspace: Optional[str]) -> None:
+        """Compile its code, read its workspace and run its init code."""
         try:
             service.code = compiled(str(spec.get("code") or ""), service.filename)
             init = compiled(str(spec.get("initCode") or ""), service.init_filename)
@@ -89,14 +99,31 @@ class PythonRuntime:
             except BaseException as error:
                 self._fail(error)
         service.base = dict(service.module.__dict__)
-        self._services[handle] = service
 
     def unload(self, handle: int) -> None:
-        """See `Runtime.unload`."""
+        """See `Runtime.unload`; what libraries still hold, such as its classes, leads to nothing of it."""
         service = self._services.pop(handle, None)
         if service is not None:
-            forget(service.filename)
-            forget(service.init_filename)
+            self._drop(service)
+
+    def _drop(self, service: LoadedService) -> None:
+        pickles.use_main(ModuleType("__main__"))
+        forget(service.filename)
+        forget(service.init_filename)
+        service.modules.clear()
+        service.base.clear()
+        service.module.__dict__.clear()
+
+    def give_back(self) -> None:
+        """See `Runtime.give_back`."""
+        memory.give_back()
+
+    def resident(self) -> int:
+        """See `Runtime.resident`."""
+        return memory.resident()
+
+    def restart(self) -> None:
+        """See `Runtime.restart`: there is no process beside this one."""
 
     def call(self, handle: int, inputs: Sequence[Value]) -> List[object]:
         """See `Runtime.call`."""

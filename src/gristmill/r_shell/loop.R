@@ -52,7 +52,7 @@ serve <- function() {
 operations <- list(
   NULL,
   function(request) load_service(request),
-  function(request) { services[request[[1L]][2L]] <<- list(NULL); list(0L) },
+  function(request) unload_service(request[[1L]][2L]),
   function(request) { for (k in 2:3) parse_code(request[[k]], c(NA, "code", "init code")[k]); list(0L) },
   function(request) execute(request),
   function(request) list(0L, session_names()),
@@ -61,7 +61,8 @@ operations <- list(
   function(request) delete_object(request[[2L]]),
   function(request) save_workspace(request[[2L]]),
   function(request) load_workspace(request[[2L]]),
-  function(request) drain_interrupts()
+  function(request) drain_interrupts(),
+  function(request) collect()
 )
 
 # An interrupt that came too late for the code it was meant for ends here.
