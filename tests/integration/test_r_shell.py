@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.frames import Kind, Status
+from gristmill.frames import Frame, Kind, Status
 from tests.integration.shell_client import ShellClient, answer, snapshot
 from tests.r.companion import write_with_r
 
@@ -205,7 +205,7 @@ def test_calls_that_wait_behind_one_that_ends_r_are_answered(tmp_path: Path) -> 
         )
         bodies = [json.dumps({"x": [each]}).encode() for each in (1.0, 2.0, -1.0, 3.0, 4.0)]
         shell.socket.sendall(b"".join(shell.pack(Kind.CALL, body, handle=1) for body in bodies))
-        frames = []
+        frames: list[Frame] = []
         while len(frames) < 5:
             frame = shell.receive()
             if frame.kind == Kind.REPLY:

@@ -50,7 +50,8 @@ class Service:
         if self._language != "Python":  # the form is a matter of Python's
             inputs = tuple(replace(each, form=Form.FRAME) for each in inputs)
         outputs = parse_parameters(spec.get("outputs"), what="outputs")
-        self.spec = spec
+        parsed = {"inputs": inputs, "outputs": outputs}
+        self.spec = {**spec, **{key: [each.describe() for each in these] for key, these in parsed.items()}}
         self.inputs = Inputs(inputs)
         self.outputs = tuple(each.name for each in outputs)
         self.output_files = list(spec.get("outputFiles") or ())
