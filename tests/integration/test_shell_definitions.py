@@ -41,8 +41,7 @@ def accepted(given: object) -> tuple[Parameter, ...] | None:
     """What publish, change and import make of definitions; None where they refuse them."""
     try:
         return parse_parameters(given, what="inputs")
-    except InvalidInput as error:
-        assert len(error.message) < 2000
+    except InvalidInput:
         return None
 
 
@@ -100,7 +99,9 @@ def test_definitions_whose_own_text_fails_are_refused_all_the_same() -> None:
 
 
 @pytest.fixture(scope="module", params=["Python", "R"])
-def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShellClient]:
+def lasting(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ShellClient]:
     with ShellClient.session(tmp_path_factory.mktemp("lasting"), runtime=request.param) as made:
         yield made
 
@@ -130,7 +131,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ShellClien
         yield made
 
 
-_GOOD = {"code": "y = 1", "outputs": [{"name": "y", "type": "numeric"}]}
+_GOOD: dict[str, Any] = {"code": "y = 1", "outputs": [{"name": "y", "type": "numeric"}]}
 _UNLOADABLE: dict[str, dict[str, Any]] = {
     "a form without columns": {"inputs": [{"name": "x", "type": "data.frame", "form": "array"}]},
     "columns of a vector": {"inputs": [{"name": "x", "type": "vector", "columns": ["a"]}]},
@@ -168,7 +169,10 @@ def test_a_content_that_cannot_be_unpacked_is_taken_in_and_keeps_no_other_waitin
     bad = {"inputs": [{"name": "x", "type": "data.frame", "form": "array"}]}
     assert shell.load(1, content, **bad).status == Status.FAILED
     assert shell.load(2, content, **_GOOD).status == Status.FAILED
-    good = {"outputs": [{"name": "y", "type": "numeric"}], "code": "y = int(open('n').read())"}
+    good: dict[str, Any] = {
+        "outputs": [{"name": "y", "type": "numeric"}],
+        "code": "y = int(open('n').read())",
+    }
     if shell.about["language"].startswith("R"):
         good["code"] = "y <- as.numeric(readLines('n', warn = FALSE))"
     assert shell.load(3, snapshot({"n": b"7"}), **good).status == Status.OK

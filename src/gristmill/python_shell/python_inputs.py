@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from gristmill.errors import InvalidInput
 from gristmill.schema import ArrayValue, Column, FrameValue, MatrixValue, Value
 
-__all__ = ["to_python"]
+__all__ = ["bind", "to_python"]
 
 _NULL = type(None)
 _HAVE_NUMPY = importlib.util.find_spec("numpy") is not None
 _HAVE_PANDAS = importlib.util.find_spec("pandas") is not None
+
+
+def bind(namespace: Dict[str, Any], names: Sequence[str], values: Sequence[Value]) -> None:
+    """Give inputs to code by their names. Raises InvalidInput that names the one that it cannot have."""
+    name = ""
+    try:
+        for name, value in zip(names, values):
+            namespace[name] = to_python(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"input {name!r}: {error.message}") from None
 
 
 def to_python(value: Value) -> Any:
@@ -100,7 +110,10 @@ def _frame(frame: FrameValue) -> Any:
     lists = [column.values for column in columns]
     if rows and _one_block(columns):  # a fifth of the price of a dict of columns
         return pd.DataFrame(np.array(lists, dtype=np.float64).T, columns=_index(names), copy=False)
-    arrays = [_vector(column) for column in columns]
+    try:
+        arrays = [_vector(column) for column in columns]
+    except InvalidInput:
+        raise _in_column(names, columns) from None
     from_arrays = getattr(pd.DataFrame, "_from_arrays", None)
     if from_arrays is not None and all(each.dtype.kind in "fib" for each in arrays):
         return from_arrays(arrays, columns=_index(names), index=pd.RangeIndex(rows), verify_integrity=False)
@@ -109,6 +122,16 @@ def _frame(frame: FrameValue) -> Any:
         for name, column, array in zip(names, columns, arrays)
     }
     return pd.DataFrame(made, copy=False)
+
+
+def _in_column(names: List[str], columns: List[Column]) -> InvalidInput:
+    """Why a frame cannot be had, with the name of its column."""
+    for name, column in zip(names, columns):
+        try:
+            _vector(column)
+        except InvalidInput as error:  # noqa: PERF203 - on the way to an error
+            return InvalidInput(f"column {name!r}: {error.message}")
+    return InvalidInput("a frame that Python cannot have")
 
 
 def _one_block(columns: List[Column]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 from gristmill.errors import InvalidInput
 from gristmill.python_shell import memory, pickles
 from gristmill.python_shell.local_modules import LocalModules
-from gristmill.python_shell.python_inputs import to_python
+from gristmill.python_shell.python_inputs import bind
 from gristmill.python_shell.python_outputs import converter, inferred
 from gristmill.python_shell.runtime import Cancelled, Missing, Spec, UserError
 from gristmill.python_shell.tracebacks import compiled, describe, forget, remember
@@ -50,6 +50,7 @@ class PythonRuntime:
         self._session: Optional[ModuleType] = None
         self._executed = 0
         self._cancelled = False
+        self._deepest = sys.getrecursionlimit()
         self._packages: Dict[str, str] = {}
         os.environ.setdefault("MPLBACKEND", "Agg")
         sys.dont_write_bytecode = True  # a helper module of a snapshot leaves no files behind
@@ -134,14 +135,15 @@ class PythonRuntime:
         namespace.update(service.base)
         sys.modules["__main__"] = module
         try:
-            for name, value in zip(service.inputs, inputs):
-                namespace[name] = to_python(value)
+            bind(namespace, service.inputs, inputs)
             with service.modules:
                 exec(service.code, namespace)
                 return [self._output(namespace, name, convert) for name, convert in service.outputs]
         except BaseException as error:
             self._fail(error)
         finally:
+            if sys.getrecursionlimit() != self._deepest:
+                sys.setrecursionlimit(self._deepest)
             namespace.clear()  # what the call made goes now, cycles included
             _restore(service.module.__dict__, service.base)
 
@@ -184,7 +186,7 @@ class PythonRuntime:
         forget(f"<session {self._executed - _KEPT_SOURCES}>")
         self._cancelled = False
         try:
-            namespace.update((name, to_python(value)) for name, value in inputs)
+            bind(namespace, [name for name, _ in inputs], [value for _, value in inputs])
             _run_block(code, filename, namespace)
             return [
                 (name, self._output(namespace, name, partial(inferred, where=f"output {name!r}")))
