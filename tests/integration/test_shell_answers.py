@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.frames import Kind, Status
+from gristmill.frames import Frame, Kind, Status
 from tests.integration.shell_client import ShellClient, answer
 
 _OUTPUT = {"y": "numeric"}
@@ -148,7 +148,7 @@ def test_calls_of_a_group_that_fails_are_answered_one_by_one_in_their_order(tmp_
         bodies: list[Any] = [{"x": [1]}, {"x": [2]}, {"x": [-1]}, {"z": 1}, {"x": [3]}]
         frames = [shell.pack(Kind.CALL, json.dumps(each).encode(), handle=1) for each in bodies]
         shell.socket.sendall(b"".join(frames))
-        replies = []
+        replies: list[Frame] = []
         while len(replies) < len(bodies):
             frame = shell.receive()
             if frame.kind == Kind.REPLY:

@@ -99,11 +99,11 @@ class Channel:
         """Answer a frame; header, meta and body leave in one write. Raises Gone."""
         header = self.pack_reply(frame, status, meta, len(body))
         self.answered = frame.id
-        if len(body) < _LARGE:
-            self.send(header + body)
-            return
         try:
-            self._send_large(header, body)
+            if len(body) < _LARGE:
+                self._socket.sendall(header + body)
+            else:
+                self._send_large(header, body)
         except ConnectionError as error:
             raise Gone from error
 

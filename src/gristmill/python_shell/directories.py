@@ -89,14 +89,14 @@ class WorkingDirectory:
         self._originals = scan(template)
         self._touched = False
         self._after: Marks = {}
-        self._broken = False
+        self.broken = False  #: it could not be made as it was, and `enter` is to try again
         self._build()
 
     def enter(self) -> str:
-        """The path, for a call that is to run there. Raises OSError when it cannot be made as it was."""
-        if self._broken:
+        """The path, once it is as it was; for a call that is to run there. Raises OSError."""
+        if self.broken:
             self._build()
-            self._broken = False
+            self.broken = False
         return self.path
 
     def _build(self) -> None:
@@ -138,7 +138,7 @@ class WorkingDirectory:
             try:
                 self._build()
             except OSError:  # a full disk: it fails the next call, and not the one whose answer is at hand
-                self._broken = True
+                self.broken = True
 
     def _repair(self, after: Marks) -> None:
         for name in sorted(after, reverse=True):  # what is in a directory before the directory

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional
 
 from gristmill.errors import InvalidInput
 from gristmill.schema import ArrayValue, Column, FrameValue, MatrixValue, Value
 
-__all__ = ["bind", "to_python"]
+__all__ = ["named", "to_python"]
 
 _NULL = type(None)
 _HAVE_NUMPY = importlib.util.find_spec("numpy") is not None
 _HAVE_PANDAS = importlib.util.find_spec("pandas") is not None
 
 
-def bind(namespace: Dict[str, Any], names: Sequence[str], values: Sequence[Value]) -> None:
-    """Give inputs to code by their names. Raises InvalidInput that names the one that it cannot have."""
-    name = ""
-    try:
-        for name, value in zip(names, values):
-            namespace[name] = to_python(value)
-    except InvalidInput as error:
-        raise InvalidInput(f"input {name!r}: {error.message}") from None
+def named(name: str, error: InvalidInput) -> InvalidInput:
+    """The error of an input, with the input's name."""
+    return InvalidInput(f"input {name!r}: {error.message}")
 
 
 def to_python(value: Value) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 from gristmill.errors import InvalidInput
 from gristmill.python_shell import memory, pickles
 from gristmill.python_shell.local_modules import LocalModules
-from gristmill.python_shell.python_inputs import bind
+from gristmill.python_shell.python_inputs import named, to_python
 from gristmill.python_shell.python_outputs import converter, inferred
 from gristmill.python_shell.runtime import Cancelled, Missing, Spec, UserError
 from gristmill.python_shell.tracebacks import compiled, describe, forget, remember
@@ -135,7 +135,12 @@ class PythonRuntime:
         namespace.update(service.base)
         sys.modules["__main__"] = module
         try:
-            bind(namespace, service.inputs, inputs)
+            name = ""
+            try:
+                for name, value in zip(service.inputs, inputs):
+                    namespace[name] = to_python(value)
+            except InvalidInput as error:
+                raise named(name, error) from None
             with service.modules:
                 exec(service.code, namespace)
                 return [self._output(namespace, name, convert) for name, convert in service.outputs]
@@ -186,7 +191,11 @@ class PythonRuntime:
         forget(f"<session {self._executed - _KEPT_SOURCES}>")
         self._cancelled = False
         try:
-            bind(namespace, [name for name, _ in inputs], [value for _, value in inputs])
+            for name, value in inputs:
+                try:
+                    namespace[name] = to_python(value)
+                except InvalidInput as error:  # noqa: PERF203 - the error is to name the input
+                    raise named(name, error) from None
             _run_block(code, filename, namespace)
             return [
                 (name, self._output(namespace, name, partial(inferred, where=f"output {name!r}")))

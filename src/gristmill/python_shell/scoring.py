@@ -133,7 +133,7 @@ class Scoring:
         assert directory is not None
         try:
             self._console.begin()
-            self._runtime.set_directory(directory.enter())
+            self._runtime.set_directory(directory.enter() if directory.broken else directory.path)
             with self._guard:
                 return self._runtime.call(handle, values), "", None
         except UserError as error:
@@ -269,7 +269,7 @@ class Scoring:
         quiet = False
         try:
             self._console.begin()
-            self._runtime.set_directory(directory.enter())
+            self._runtime.set_directory(directory.enter() if directory.broken else directory.path)
             joined = grouping.join([call.values for call in calls])
             with self._guard:
                 outputs = self._runtime.call(calls[0].frame.handle, joined)
