@@ -175,6 +175,16 @@ def test_code_that_ends_r_fails_its_call_and_nothing_is_lost(tmp_path: Path, cod
             assert shell.score(1) == {"y": 42}
 
 
+def test_a_copy_that_code_made_of_r_does_not_answer_in_its_place(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as shell:
+        code = "copy <- parallel:::mcfork(); y <- if (inherits(copy, 'masterProcess')) 2 else 1"
+        shell.load(1, code=code, outputs={"y": "numeric"})
+        shell.load(2, code="y <- 7", outputs={"y": "numeric"})
+        for _ in range(3):
+            assert shell.score(1) == {"y": 1}
+            assert shell.score(2) == {"y": 7}
+
+
 def test_init_code_that_ends_r_is_what_each_call_is_told(tmp_path: Path) -> None:
     with ShellClient.session(tmp_path, runtime="R") as shell:
         shell.load(1, code="y <- 1", outputs={"y": "numeric"})

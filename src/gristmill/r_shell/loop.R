@@ -9,6 +9,8 @@ session <- FALSE  # a session's workspace lives here, not services
 input <- output <- NULL
 ours <- NULL      # numbers of all connections of a shell at rest
 
+pid <- Sys.getpid()
+
 connect <- function() {
   input <<- file(descriptors[1L], "rb", raw = TRUE)
   output <<- file(descriptors[2L], "wb", raw = TRUE)
@@ -27,6 +29,7 @@ start <- function() {
 }
 
 send <- function(answer) {
+  if (.Internal(Sys.getpid()) != pid) tools::pskill(Sys.getpid(), 9L)  # a copy that user code forked must not answer
   bytes <- .Internal(serialize(answer, NULL, 3L, 2L, NULL))
   .Internal(writeBin(as.double(length(bytes)), output, 8L, FALSE, FALSE))
   .Internal(writeBin(bytes, output, 1L, FALSE, FALSE))
