@@ -237,6 +237,19 @@ def test_a_session_whose_code_ends_r_is_over(tmp_path: Path) -> None:
             session.receive()
 
 
+def test_a_shell_whose_r_does_not_start_again_says_that_it_is_broken_once(tmp_path: Path) -> None:
+    command = tmp_path / "R"
+    command.write_text('#!/bin/sh\nexec R "$@"\n')
+    command.chmod(0o700)
+    with ShellClient.session(tmp_path, runtime="R", rscript=str(command)) as shell:
+        shell.load(code="quit()")
+        command.unlink()
+        assert shell.call()["status"] is Status.FAILED
+        assert shell.call()["status"] is Status.BROKEN
+        with pytest.raises(EOFError):
+            shell.receive()
+
+
 def test_r_dies_with_its_shell(tmp_path: Path) -> None:
     with ShellClient.session(tmp_path, runtime="R") as shell:
         shell.load(code="repeat NULL")
