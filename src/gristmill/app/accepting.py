@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from gristmill.app.connections import State
+from gristmill.app.http_connection import Connection
 
 __all__ = ["Acceptor"]
 
@@ -29,7 +30,7 @@ class Acceptor:
     """
 
     def __init__(
-        self, listener: socket.socket, make: Callable[[], asyncio.Protocol], state: State, *, tls: Any = None
+        self, listener: socket.socket, make: Callable[[], Connection], state: State, *, tls: Any = None
     ) -> None:
         self._listener = listener
         self._make = make
@@ -73,9 +74,10 @@ class Acceptor:
 
     def _ready(self) -> None:
         state = self._state
-        for _ in range(_AT_ONCE):
-            if len(state.connections) + len(self._joining) >= state.most:
-                if not state.make_room():
+        for accepted in range(_AT_ONCE):
+            if len(state.connections) + len(state.arriving) >= state.most:
+                # Only the first is known to be waiting.
+                if not accepted and not state.make_room():
                     self._full = True
                     self._pause()
                     self._tell("connections_at_limit", limit=state.most)
@@ -88,7 +90,9 @@ class Acceptor:
                 self._failed(error)
                 return
             connection.setblocking(False)
-            task = self._loop.create_task(self._join(connection))
+            protocol = self._make()
+            state.arriving.add(protocol)
+            task = self._loop.create_task(self._join(connection, protocol))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
 
@@ -104,9 +108,11 @@ class Acceptor:
             self._told[event] = now
             log.warning(event, **details)
 
-    async def _join(self, connection: socket.socket) -> None:
+    async def _join(self, connection: socket.socket, protocol: Connection) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make, connection, ssl=self._tls)
+            await self._loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
         except Exception as error:  # noqa: BLE001 - one connection's end is not the server's
             connection.close()
             log.debug("connection_not_made", error=repr(error))
+        finally:
+            self._state.arriving.discard(protocol)

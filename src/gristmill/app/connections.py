@@ -46,6 +46,7 @@ class State(ServerState):
     ) -> None:
         super().__init__()
         self.connections: set[Connection]  # type: ignore[assignment]  # this server has no other kind
+        self.arriving: set[Connection] = set()  #: accepted, and not yet among `connections`
         self.draining = False
         self.limits = limits or ConnectionLimits()
         self.most = most  #: connections at a time

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gristmill.app.connections import State
+from gristmill.app.http_cycle import Cycle
 from gristmill.app.one_write import Joining
 from gristmill.app.patience import Patience, Phase
-from gristmill.errors import Draining
-from gristmill.web.problems import Problem, at_path, http_problem, problem, respond
+from gristmill.web.problems import Problem, at_path, http_problem
 
 __all__ = ["Connection"]
 
@@ -49,42 +49,10 @@ class _Discard:
         """Forget it."""
 
 
+#: Headers by which a caller offers another protocol.
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
 _TRAILERS = _Dropped()
 _DISCARD = _Discard()
-
-
-def _nothing() -> None:
-    """In the place of a callback that is no longer wanted."""
-
-
-class _Cycle(RequestResponseCycle):
-    """One request and its answer."""
-
-    async def run_asgi(self, app: Any) -> None:
-        """Have the application answer; whatever it raises, the caller gets an answer or sees the end."""
-        try:
-            await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            # Cancelled because its caller left, or the server cannot wait any longer.
-            await self._fail(problem(Draining("the server cannot finish this call; try again in a moment")))
-        except BaseException as error:  # even SystemExit is one request's matter
-            log.error("request_failed", method=self.scope["method"], exc_info=error)
-            await self._fail(http_problem(500, "something went wrong in the server, and it has been logged"))
-        else:
-            if not self.response_complete and not self.disconnected:
-                log.error("request_not_answered", method=self.scope["method"])
-                await self._fail(http_problem(500, "the server has no answer to this; it has been logged"))
-        finally:
-            self.on_response = _nothing
-
-    async def _fail(self, failure: Problem) -> None:
-        if self.disconnected:
-            return
-        if self.response_started or self.flow.write_paused:
-            self.transport.close()
-            return
-        self.keep_alive = False
-        await respond(self.send, at_path(failure, self.scope["path"]))  # type: ignore[arg-type]
 
 
 class Connection(HttpToolsProtocol):
@@ -113,6 +81,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As the base does, with a transport that joins writes."""
         super().connection_made(Joining(transport))  # type: ignore[arg-type]
+        self.server_state.arriving.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Take in a piece of any size; afterwards look at what it left unfinished."""
@@ -120,12 +89,10 @@ class Connection(HttpToolsProtocol):
         self._piece = size = len(data)
         self.received += size
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # No upgrade is known here, so the request is one like any other, and so is what follows it.
-            if rest := data[upgrade.args[0] :]:
-                self.data_received(rest)
-            return
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._decline(offer, data)
         except httptools.HttpParserError as error:
             self._malformed(error)
             return
@@ -157,6 +124,33 @@ class Connection(HttpToolsProtocol):
     def _drops(self, cycle: RequestResponseCycle) -> bool:
         return self.server_state.drops_with_caller(cycle.scope)
 
+    def _decline(self, offer: httptools.HttpParserUpgrade, data: bytes) -> None:
+        """Take a request that offers another protocol, as Java's client does, as if it did not.
+
+        The parser has stopped behind its head, and would take its body for the next request.
+        """
+        while True:
+            data = self._head_without_offer() + data[offer.args[0] :]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as another:
+                offer = another
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word.strip() for word in value.split(b",")]
+                value = b", ".join(word for word in words if word.lower() not in _OFFERS)  # noqa: PLW2901
+            if name not in _OFFERS:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        return b"".join([*lines, b"\r\n"])
+
     # What the parser calls.
 
     def on_message_begin(self) -> None:
@@ -185,13 +179,17 @@ class Connection(HttpToolsProtocol):
         limits = state.limits
         if self._head + self._piece > limits.head_bytes or len(self.headers) > limits.header_fields:
             self._check_whole_head()
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                raise _Fault("malformed", http_problem(400, "this server is no proxy"))
+            return  # the parser takes the body for another protocol: see `_decline`
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
         self._set_path()
         before = self.cycle
-        self.cycle = cycle = _Cycle(
+        self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,  # type: ignore[arg-type]
             flow=self.flow,
@@ -239,6 +237,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self.phase == Phase.HEAD:
+            return  # of an offer to upgrade, which `_decline` has parsed anew
         self.phase = Phase.BETWEEN
         cycle = self.cycle
         assert cycle is not None

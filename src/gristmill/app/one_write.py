@@ -7,6 +7,9 @@ algorithm meets a delayed acknowledgement, they are a stall of 40 ms as well.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from typing import Any
 
 __all__ = ["Joining"]
@@ -58,6 +61,15 @@ class Joining:
     def untaken(self) -> int:
         """Bytes that were handed to the transport and have not left it yet."""
         return self._transport.get_write_buffer_size()
+
+    def queued(self) -> int:
+        """Bytes that have left the transport and that the caller's machine has not acknowledged."""
+        connection = self._transport.get_extra_info("socket")
+        try:
+            told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        except (AttributeError, OSError):  # it was closed meanwhile, or is no socket of TCP
+            return 0
+        return int.from_bytes(told, sys.byteorder)
 
     def write_eof(self) -> None:
         """Tell the caller that nothing more is sent; what he sends is still read, where that can be."""

@@ -82,7 +82,8 @@ class Patience:
         if not untaken:
             self._untaken_since = None
             return False
-        taken = transport.sent - untaken
+        # The system takes more from us only when a third of its own buffer has gone, which may be megabytes.
+        taken = transport.sent - untaken - transport.queued()
         begun, least = self._untaken_since, limits.lowest_rate * limits.answer_seconds
         if begun is None or taken - self._taken >= least:
             self._untaken_since, self._taken = now, taken
