@@ -24,6 +24,8 @@ __all__ = ["HttpServer"]
 
 #: What connections are given at the end, after the drain, seconds.
 _GRACE_SECONDS = 5
+#: What requests that were cut off then are given to say so, seconds.
+_LAST_WORDS_SECONDS = 1.0
 
 
 def _behind_proxy(app: Any) -> Any:
@@ -107,6 +109,8 @@ class HttpServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base does; afterwards there is no connection left, whatever its caller does."""
         await super().shutdown(sockets)
+        if self.server_state.tasks:  # they have been cancelled, and tell their callers
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_SECONDS)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         if self._watching is not None:

@@ -112,7 +112,8 @@ def _plain(exc_info: _ExcInfo) -> str:
     text = "\n".join(_cut(line) for line in "".join(shown.format()).rstrip("\n").split("\n"))
     if len(text) > _TEXT:
         middle = f"\n... ({len(text) - _TEXT:,} characters left out)\n"
-        text = text[: _TEXT // 3] + middle + text[-_TEXT * 2 // 3 :]
+        raised = _cut(f"{exc_info[0].__name__}: {exc_info[1]}".split("\n", 1)[0])
+        text = f"{text[: _TEXT // 3]}{middle}{text[-_TEXT * 2 // 3 :]}\n(of {raised})"
     return text
 
 
