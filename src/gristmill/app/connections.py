@@ -72,9 +72,14 @@ class State(ServerState):
         limits = self._strained if scarce else self.limits
         for connection in list(self.connections):
             connection.patience.look(connection, now, limits)
+        self.tell_dropped(now)
+
+    def tell_dropped(self, now: float | None = None) -> None:
+        """Log what was ended and not told yet; without `now`, whenever the last such event was."""
         for reason in list(self._dropped):
-            if now - self._logged.get(reason, -_LOG_SECONDS) >= _LOG_SECONDS:
-                self._logged[reason] = now
+            last = self._logged.get(reason)
+            if now is None or last is None or now - last >= _LOG_SECONDS:
+                self._logged[reason] = now or 0.0
                 count = self._dropped.pop(reason)
                 log.warning("connections_dropped", reason=reason, count=count, open=len(self.connections))
 

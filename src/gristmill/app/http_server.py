@@ -94,6 +94,10 @@ class HttpServer(uvicorn.Server):
         for connection in self.server_state.connections:
             connection.last_answer()
 
+    def cut_short(self) -> None:
+        """Give requests under way no time once the server is told to end."""
+        self.config.timeout_graceful_shutdown = 0
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections from `sockets`, watch over them, and tell that it is done."""
         await self.lifespan.startup()
@@ -115,6 +119,7 @@ class HttpServer(uvicorn.Server):
             connection.transport.abort()
         if self._watching is not None:
             await self._watching.stop()
+        self.server_state.tell_dropped()
 
     def _make(self) -> Connection:
         return Connection(self.config, self.server_state, self.lifespan.state)

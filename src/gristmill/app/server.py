@@ -184,6 +184,8 @@ async def _drain(node: Node, server: HttpServer, seconds: float, hurry: asyncio.
         await asyncio.sleep(0.05)
     if server.server_state.tasks:
         log.warning("drain_cut_short", in_flight=len(server.server_state.tasks))
+    if hurry.is_set():
+        server.cut_short()
     server.should_exit = True
 
 

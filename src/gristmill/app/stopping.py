@@ -22,7 +22,7 @@ log = structlog.get_logger()
 #: Exit status of a process that had to be ended by force.
 FORCED = 70
 #: After a second signal, the end comes within so many seconds.
-_HURRY_SECONDS = 5.0
+_HURRY_SECONDS = 10.0
 
 
 class Deadline:
