@@ -56,8 +56,10 @@ def run(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().set_exception_handler(loop_failed)
-            runner.run(_serve(settings, announce, tell, ending))
-            ending.within(_LEAVE_SECONDS, runner.get_loop())
+            try:
+                runner.run(_serve(settings, announce, tell, ending))
+            finally:
+                ending.within(_LEAVE_SECONDS, runner.get_loop())
     finally:
         if deadline is None:
             ending.lift()
@@ -85,7 +87,7 @@ async def _serve(
     tell: Callable[[str], None],
     deadline: Deadline,
 ) -> None:
-    stopping = Stopping(deadline)
+    stopping = Stopping(deadline, longest=settings.drain_seconds + settings.close_seconds)
     stopping.listen()
     descriptors = raise_limit()
     with _bind(settings.host, settings.port) as listener:

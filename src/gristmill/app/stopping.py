@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import signal
@@ -76,8 +77,9 @@ class Stopping:
     them short, and the third ends the process at once. SIGHUP stays ignored where it was, as below `nohup`.
     """
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, *, longest: float = 60.0) -> None:
         self.asked = asyncio.Event()
+        self._longest = longest  #: seconds from the first signal to the end
         self.hurry = asyncio.Event()
         self._deadline = deadline
 
@@ -98,6 +100,7 @@ class Stopping:
         if not self.asked.is_set():
             log.info("stopping", signal=name)
             self.asked.set()
+            self.end_within(self._longest)
         elif not self.hurry.is_set():
             log.warning("stopping_at_once", signal=name)
             self.hurry.set()
@@ -109,15 +112,22 @@ class Stopping:
 def place(task: asyncio.Task[Any]) -> str:
     """Where a task waits: its innermost coroutine, with file and line."""
     waits: Any = task.get_coro()
-    while True:
-        inner = getattr(waits, "cr_await", None) or getattr(waits, "ag_await", None)
-        if not (inspect.iscoroutine(inner) or inspect.isasyncgen(inner)):
-            break
-        waits = inner
-    frame = getattr(waits, "cr_frame", None) or getattr(waits, "ag_frame", None)
+    frame = None
+    while waits is not None:
+        frame = getattr(waits, "cr_frame", None) or getattr(waits, "ag_frame", None) or frame
+        waits = _inner(waits)
     if frame is None:
         return task.get_name()
     return f"{task.get_name()}: {_where(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)}"
+
+
+def _inner(waits: Any) -> Any:
+    """The coroutine or generator that `waits` waits for, None if it is none."""
+    inner = getattr(waits, "cr_await", None) or getattr(waits, "ag_await", None)
+    if type(inner).__name__ in {"async_generator_asend", "async_generator_athrow"}:
+        # A step of a generator does not say of which; the garbage collector knows.
+        inner = next((each for each in gc.get_referents(inner) if inspect.isasyncgen(each)), None)
+    return inner if inspect.iscoroutine(inner) or inspect.isasyncgen(inner) else None
 
 
 def _tasks(loop: asyncio.AbstractEventLoop | None) -> list[str]:

@@ -66,6 +66,12 @@ async def test_a_hang_up_that_is_ignored_stays_so(left: Left) -> None:
     assert not stopping.asked.is_set()
 
 
+async def test_the_process_ends_in_time_though_nobody_heeds_the_signal(left: Left) -> None:
+    stopping = Stopping(Deadline(left), longest=0.05)
+    stopping.signalled(signal.SIGTERM)
+    assert await asyncio.to_thread(left.done.wait, 5)
+
+
 async def test_what_hangs_is_named(left: Left) -> None:
     async def waits_for_the_database() -> None:
         await asyncio.Event().wait()
