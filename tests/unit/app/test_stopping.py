@@ -33,6 +33,13 @@ def left() -> Left:
 
 
 @pytest.fixture
+def deadline(left: Left) -> Iterator[Deadline]:
+    made = Deadline(left)
+    yield made
+    made.lift()
+
+
+@pytest.fixture
 def sighup() -> Iterator[None]:
     before = signal.getsignal(signal.SIGHUP)
     yield
@@ -40,8 +47,10 @@ def sighup() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_each_signal_asks_for_an_end_and_the_next_ones_hurry(first: int, left: Left) -> None:
-    stopping = Stopping(Deadline(left))
+async def test_each_signal_asks_for_an_end_and_the_next_ones_hurry(
+    first: int, left: Left, deadline: Deadline
+) -> None:
+    stopping = Stopping(deadline)
     stopping.listen()
     signal.raise_signal(first)
     await asyncio.wait_for(stopping.asked.wait(), 5)
@@ -57,9 +66,9 @@ async def test_each_signal_asks_for_an_end_and_the_next_ones_hurry(first: int, l
 
 
 @pytest.mark.usefixtures("sighup")
-async def test_a_hang_up_that_is_ignored_stays_so(left: Left) -> None:
+async def test_a_hang_up_that_is_ignored_stays_so(deadline: Deadline) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stopping = Stopping(Deadline(left))
+    stopping = Stopping(deadline)
     stopping.listen()
     signal.raise_signal(signal.SIGHUP)
     await asyncio.sleep(0.05)
