@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,6 +59,15 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     upload_mib: Annotated[
         int, _option("--upload-mib", "Largest file or object put into a session, MiB.", _SERVER, min=1)
     ] = 1024,
+    max_connections: Annotated[
+        int | None,
+        _option(
+            "--max-connections",
+            "Connections at a time; default: what the limit of open files allows, up to 10000.",
+            _SERVER,
+            min=16,
+        ),
+    ] = None,
     publish: Annotated[
         Path | None,
         _option("--publish", "Folder of scripts and exported services to publish at start.", _SERVER),
@@ -172,7 +180,7 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 
 
 def _settings(given: dict[str, Any]) -> Settings:
-    from gristmill.app.settings import Settings, default_shells
+    from gristmill.app.settings import ConnectionLimits, Settings, default_shells
     from gristmill.batches import BatchSettings
     from gristmill.pool import PoolSettings
     from gristmill.pool_quota import PoolQuota
@@ -221,6 +229,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         bubblewrap=given["bubblewrap"],
         shell_network=given["shell_network"],
         cors_origins=tuple(given["cors_origin"] or ()),
+        connections=ConnectionLimits(connections=given["max_connections"] or 0),
         log_scoring=given["log_scoring"],
         log_json=given["log_json"],
         publish=given["publish"],
@@ -264,11 +273,13 @@ def _run(settings: Settings) -> None:
             err=True,
         )
         raise typer.Exit(2) from None
+    from gristmill.app import logs
+    from gristmill.app.stopping import Deadline
     from gristmill.errors import GristmillError
 
-    _set_up_log(as_json=settings.log_json)
+    logs.set_up(as_json=settings.log_json)
     try:
-        run(settings, _announce, _log_progress if settings.log_json else _show_progress)
+        run(settings, _announce, _log_progress if settings.log_json else _show_progress, Deadline())
     except GristmillError as error:
         typer.secho(f"gristmill serve: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from None
@@ -297,25 +308,3 @@ def _announce(node: Node, url: str) -> None:
     languages = " and ".join(node.languages())
     typer.echo(f"Gristmill is ready at {url} with {languages}; docs at {url}/docs")
     sys.stdout.flush()
-
-
-def _set_up_log(*, as_json: bool) -> None:
-    """Events to standard error: for people on a terminal, or as JSON lines."""
-    import structlog
-
-    colours = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=colours)
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if as_json else []),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
