@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 from array import array
 from typing import BinaryIO
 
@@ -47,10 +48,16 @@ class InputWriter:
 
 
 class InputReader:
-    """Reads items by index; closes the file with `close`. Raises GristmillError if it is not of this form."""
+    """Reads items by index, from any thread; closes the file with `close`.
+
+    Raises GristmillError if the file is not of this form, and to who reads after it was closed.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._using = threading.Lock()
+        self._reading = 0  #: threads that are at it: the descriptor stays open for them
+        self._closed = False
         self._descriptor = file.fileno()
         size = os.fstat(self._descriptor).st_size
         count, magic = _TRAILER.unpack(self._read(size - _TRAILER.size, _TRAILER.size))
@@ -58,6 +65,7 @@ class InputReader:
         if magic != MAGIC or start < 0:
             raise GristmillError("the stored inputs of the batch are damaged")
         self._offsets = _array_of(self._read(start, 8 * (count + 1)))
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -71,10 +79,28 @@ class InputReader:
         return self._read(self._offsets[index], self.size(index))
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Let go of the file, once nobody reads it any more."""
+        with self._using:
+            self._closed = True
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._closed and not self._reading:
+            self._file.close()
 
     def _read(self, offset: int, size: int) -> bytes:
+        with self._using:
+            if self._closed:
+                raise GristmillError("the inputs of the batch were closed: it is not run here any more")
+            self._reading += 1
+        try:
+            return self._read_all(offset, size)
+        finally:
+            with self._using:
+                self._reading -= 1
+                self._close_if_idle()
+
+    def _read_all(self, offset: int, size: int) -> bytes:
         parts = []
         while size > 0 and offset >= 0:
             part = os.pread(self._descriptor, size, offset)
