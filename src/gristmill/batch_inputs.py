@@ -30,14 +30,21 @@ class InputWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offsets = array("Q", [0])
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def add(self, item: bytes) -> None:
         """Append one item."""
-        self._file.write(item)
-        self._offsets.append(self._offsets[-1] + len(item))
+        self.add_part(item, ends=True)
+
+    def add_part(self, data: bytes, *, ends: bool) -> None:
+        """Append some bytes of an item."""
+        self._file.write(data)
+        self._size += len(data)
+        if ends:
+            self._offsets.append(self._size)
 
     def finish(self) -> None:
         """Write the offsets, and rewind."""

@@ -21,7 +21,8 @@ from gristmill.batch_results import body_of, copy_file, file_of, files_of, piece
 from gristmill.errors import InvalidInput, NotFound, TooLarge
 from gristmill.identity import Permission, Principal
 from gristmill.jobs import Batch, BatchState, ItemResult
-from gristmill.json_items import ArrayItems
+from gristmill.json_items import ArrayItems, Part
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BatchStore, BlobStore, StateUnavailable
 from gristmill.services import ServiceVersion
 
@@ -38,6 +39,8 @@ _FIRST_PAGE, _PAGE, _PAGE_BYTES = 50, 500, 4 * _MIB
 #: Seconds between tries of a write whose answer was lost.
 _PAUSES = (0.1, 0.4)
 _BUFFER = 256 * 1024
+#: So many bytes of items are gathered before they are written, in a thread.
+_WRITE = 1024 * 1024
 #: A watcher is not told more often than this.
 _WATCH_SECONDS = 0.2
 DEFAULT_PARALLEL = 10
@@ -63,6 +66,9 @@ class Intake:
         self.file = cast(BinaryIO, file)
         self._writer = InputWriter(self.file)
         self._items = ArrayItems(settings.item_bytes)
+        self._count = 0
+        self._parts: list[Part] = []  #: to be written
+        self._size = 0  #: bytes of them
 
     def __enter__(self) -> Intake:
         return self
@@ -75,27 +81,51 @@ class Intake:
     async def feed(self, data: bytes) -> None:
         """Take a piece of a JSON array. Raises InvalidInput, TooLarge."""
         for start in range(0, len(data), _PIECE):
-            for item in self._items.feed(data[start : start + _PIECE]):
-                self.add(item)
+            for part in self._items.parts(data[start : start + _PIECE]):
+                self._take(part)
+            await self.settle()
             await asyncio.sleep(0)
 
     def add(self, item: bytes) -> None:
-        """Take one item, which is valid JSON. Raises TooLarge."""
-        if len(self._writer) >= self._settings.most_items:
-            most = self._settings.most_items
-            raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
-        self._writer.add(item)
+        """Take one item, which is valid JSON; `settle` is to follow. Raises TooLarge."""
+        if len(item) > self._settings.item_bytes:
+            most = self._settings.item_bytes
+            raise TooLarge(f"item {self._count} has more than the permitted {most:,} bytes: take fewer rows")
+        self._take(Part(item, ends=True))
+
+    async def settle(self) -> None:
+        """Write what was taken, if that is much."""
+        if self._size >= _WRITE:
+            await self._write()
 
     def finish_json(self) -> None:
         """The JSON has ended. Raises InvalidInput unless the array was complete."""
         self._items.finish()
 
-    def finish(self) -> int:
+    async def finish(self) -> int:
         """How many items there are. Raises InvalidInput when there is none."""
-        if not len(self._writer):
+        if not self._count:
             raise InvalidInput("the batch is empty: send a JSON array with the inputs of each item")
-        self._writer.finish()
-        return len(self._writer)
+        await self._write()
+        await off_loop(Work.WRITE, self._writer.finish)
+        return self._count
+
+    def _take(self, part: Part) -> None:
+        self._count += part.ends
+        if self._count > self._settings.most_items:
+            most = self._settings.most_items
+            raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
+        self._parts.append(part)
+        self._size += len(part.data)
+
+    async def _write(self) -> None:
+        parts, self._parts, self._size = self._parts, [], 0
+        await off_loop(Work.WRITE, _append, self._writer, parts)
+
+
+def _append(writer: InputWriter, parts: list[Part]) -> None:
+    for part in parts:
+        writer.add_part(part.data, ends=part.ends)
 
 
 class Batches:
@@ -133,7 +163,7 @@ class Batches:
                 f"parallelCount is {wanted}: it says how many items run at a time, from 1 on; "
                 f"this server runs {self.settings.most_parallel} at most"
             )
-        total = intake.finish()
+        total = await intake.finish()
         blob = await self._blobs.put(intake.file)
         batch = Batch(
             id=str(uuid.uuid4()),

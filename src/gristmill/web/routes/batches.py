@@ -88,6 +88,7 @@ async def _take_arrow(request: Request, batches: Batches, intake: Intake, parame
         await spool(request.receive, limit, received.file)
         async for item in arrow.items(received.file, parameter, rows):
             intake.add(item)
+            await intake.settle()
 
 
 @table.add(
