@@ -6,15 +6,19 @@ Answers may be 100 MiB and more: what looks into them runs in threads, and in pi
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from gristmill.errors import GristmillError, NotFound
 from gristmill.jobs import ItemResult
 from gristmill.json_members import Span, Text, base64_of, members
 from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["body_of", "copy_file", "file_of", "files_of", "is_plain", "pieces_of", "stored"]
 
@@ -35,28 +39,48 @@ async def stored(result: ItemResult, blobs: BlobStore) -> ItemResult:
     body = result.body
     if body is None or is_plain(body):
         return result
+    parts = [memoryview(body)]
     if not body.endswith(_NO_FILES):
-        parted = await off_loop(Work.COMPUTE, _without_files, body)
-        if parted is not None:
-            body, files = parted
-            blob = await blobs.put(io.BytesIO(files))
-            result = replace(result, body=body, files=blob.digest)
-    if len(body) > _LARGE:
-        blob = await blobs.put(io.BytesIO(body))
-        result = replace(result, body=None, content=blob.digest)
-    return result
+        start, files, end = await off_loop(Work.COMPUTE, _parted, body)
+        if files:
+            blob = await blobs.put(cast("BinaryIO", _Views([files])))
+            parts, result = [start, end], replace(result, files=blob.digest)
+    if sum(map(len, parts)) <= _LARGE:
+        return replace(result, body=b"".join(parts))
+    blob = await blobs.put(cast("BinaryIO", _Views(parts)))
+    return replace(result, body=None, content=blob.digest)
 
 
-def _without_files(body: bytes) -> tuple[bytes, bytes] | None:
-    """The answer without its member `files`, and that; None where it has none."""
-    before = 0
+def _parted(body: bytes) -> tuple[memoryview, memoryview, memoryview]:
+    """The answer up to its member `files`, the value of that, and the rest; the last two empty without it."""
+    view, before = memoryview(body), 0
     for name, span in members(Text.of_bytes(body)):
         if name == "files":
             # With the name goes the comma before it; `files` is never the first member.
-            view = memoryview(body)
-            return b"".join([view[:before], view[span.end :]]), body[span.start : span.end]
+            return view[:before], view[span.start : span.end], view[span.end :]
         before = span.end
-    return None
+    return view, view[:0], view[:0]
+
+
+class _Views(io.RawIOBase):
+    """Reads some pieces of memory as one file, without joining them: that alone would keep all threads."""
+
+    def __init__(self, views: list[memoryview]) -> None:
+        self._views = deque(views)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        while self._views and not self._views[0]:
+            self._views.popleft()
+        if not self._views:
+            return 0
+        target = memoryview(buffer)
+        part = self._views[0][: len(target)]
+        target[: len(part)] = part
+        self._views[0] = self._views[0][len(part) :]
+        return len(part)
 
 
 async def body_of(result: ItemResult, blobs: BlobStore) -> bytes:

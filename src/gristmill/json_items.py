@@ -45,9 +45,9 @@ class _Next(Enum):
 class ArrayItems:
     """Feed it pieces of a JSON array, of any length; it yields the bytes of each item that is complete.
 
-    What it yields is valid JSON; of an item of more than `large` bytes only brackets and quotes are looked at,
-    since all of it is in nobody's hands before a shell reads it. Raises InvalidInput where the text is no JSON
-    array, and TooLarge for an item of more than `limit` bytes.
+    What it yields is valid JSON; of an item of more than `large` bytes only brackets and quotes are looked
+    at, since all of it is in nobody's hands before a shell reads it. Raises InvalidInput where the text is no
+    JSON array, and TooLarge for an item of more than `limit` bytes.
     """
 
     def __init__(self, limit: int, *, large: int = _LARGE) -> None:
