@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from gristmill.errors import InvalidInput, TooLarge
+from gristmill.json_check import LargeCheck
 
 __all__ = ["ArrayItems", "Part"]
 
@@ -21,7 +22,7 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _WORD_END = re.compile(rb"[,\]\s]")
 _QUOTE, _BACKSLASH, _COMMA, _OPEN, _CLOSE = b'"\\,[]'
 #: Of an item that is longer, what was looked at is handed on before the rest has come.
-_LARGE = 256 * 1024
+_LARGE = 64 * 1024
 _check = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -45,9 +46,8 @@ class _Next(Enum):
 class ArrayItems:
     """Feed it pieces of a JSON array, of any length; it yields the bytes of each item that is complete.
 
-    What it yields is valid JSON; of an item of more than `large` bytes only brackets and quotes are looked
-    at, since all of it is in nobody's hands before a shell reads it. Raises InvalidInput where the text is no
-    JSON array, and TooLarge for an item of more than `limit` bytes.
+    What it yields is valid JSON; the parts of an item of more than `large` bytes are, once it is complete.
+    Raises InvalidInput where the text is no JSON array, and TooLarge for an item of more than `limit` bytes.
     """
 
     def __init__(self, limit: int, *, large: int = _LARGE) -> None:
@@ -60,6 +60,7 @@ class ArrayItems:
         self._seen = 0  #: how much of the text of an item under way was looked at
         self._depth = 0  #: brackets that are open in it
         self._in_string = False
+        self._check = LargeCheck()  #: of the large item under way
         self.count = 0  #: items so far
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -92,8 +93,17 @@ class ArrayItems:
     def _hand_on(self) -> Part:
         part = Part(bytes(self._text[: self._seen]), False)
         del self._text[: self._seen]
+        if not self._gone:
+            self._check = LargeCheck()
         self._gone, self._seen = self._gone + self._seen, 0
+        try:
+            self._check.feed(part.data)
+        except ValueError as error:
+            raise self._invalid(error) from None
         return part
+
+    def _invalid(self, error: Exception) -> InvalidInput:
+        return InvalidInput(f"item {self.count} is not valid JSON: {error}")
 
     def finish(self) -> None:
         """Raise InvalidInput unless the array was complete."""
@@ -131,11 +141,14 @@ class ArrayItems:
     def _cut(self, end: int) -> Part:
         part = Part(bytes(self._text[:end]), True)
         del self._text[:end]
-        if not self._gone:
-            try:
+        try:
+            if self._gone:
+                self._check.feed(part.data)
+                self._check.finish()
+            else:
                 _check(part.data)
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise InvalidInput(f"item {self.count} is not valid JSON: {error}") from None
+        except (ValueError, RecursionError) as error:  # msgspec's DecodeError is a ValueError
+            raise self._invalid(error) from None
         self._next, self._first, self._gone, self._seen, self._depth = _Next.COMMA, 0, 0, 0, 0
         self.count += 1
         return part
