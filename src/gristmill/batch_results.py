@@ -5,15 +5,16 @@ Answers may be 100 MiB and more: what looks into them runs in threads, and in pi
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from gristmill.errors import GristmillError, NotFound
+from gristmill.errors import NotFound
 from gristmill.jobs import ItemResult
-from gristmill.json_members import Span, Text, base64_of, members
+from gristmill.json_members import Damaged, Span, Text, base64_of, members
 from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore
 
@@ -54,11 +55,12 @@ async def stored(result: ItemResult, blobs: BlobStore) -> ItemResult:
 def _parted(body: bytes) -> tuple[memoryview, memoryview, memoryview]:
     """The answer up to its member `files`, the value of that, and the rest; the last two empty without it."""
     view, before = memoryview(body), 0
-    for name, span in members(Text.of_bytes(body)):
-        if name == "files":
-            # With the name goes the comma before it; `files` is never the first member.
-            return view[:before], view[span.start : span.end], view[span.end :]
-        before = span.end
+    with contextlib.suppress(Damaged):  # a shell that was tampered with: its caller gets what it said
+        for name, span in members(Text.of_bytes(body)):
+            if name == "files":
+                # With the name goes the comma before it; `files` is never the first member.
+                return view[:before], view[span.start : span.end], view[span.end :]
+            before = span.end
     return view, view[:0], view[:0]
 
 
@@ -167,7 +169,7 @@ def _copy(source: BinaryIO, is_answer: bool, name: str, target: BinaryIO) -> boo
 def _write(pieces: Iterator[bytes], name: str, target: BinaryIO) -> None:
     try:
         target.writelines(pieces)
-    except GristmillError:
+    except Damaged:
         raise NotFound(f"the content of {name!r} is damaged") from None
     target.seek(0)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from gristmill.errors import GristmillError
 
-__all__ = ["Span", "Text", "base64_of", "members"]
+__all__ = ["Damaged", "Span", "Text", "base64_of", "members"]
 
 _WINDOW = 256 * 1024
 #: Base64 digits that are decoded at a time; four are three bytes.

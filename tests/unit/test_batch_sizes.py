@@ -157,6 +157,8 @@ async def test_files_of_an_item_are_found_wherever_they_are_and_damage_is_not_fo
     with pytest.raises(NotFound, match="damaged"):
         await file_of(kept, "bad", blobs)
     assert await files_of(result(1), blobs) == []
+    broken = ItemResult(index=0, ok=True, body=b'{"success":tru')
+    assert await stored(broken, blobs) == broken
 
 
 async def test_the_files_of_an_item_do_not_keep_the_loop_however_large_they_are(tmp_path: Path) -> None:

@@ -34,7 +34,12 @@ _After = Annotated[
     int, Query(ge=0, description="How many results to leave out: those that were read before.")
 ]
 _Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for results if there are none.")]
-_Limit = Annotated[int, Query(ge=1, le=500, description="How many results to show.")]
+_Limit = Annotated[
+    int,
+    Query(
+        ge=1, le=500, description="How many results to show at most: there are fewer where they are large."
+    ),
+]
 
 
 @table.add(
