@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 from array import array
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from gristmill.errors import GristmillError
@@ -37,14 +38,15 @@ class InputWriter:
 
     def add(self, item: bytes) -> None:
         """Append one item."""
-        self.add_part(item, ends=True)
+        self.extend([(item, True)])
 
-    def add_part(self, data: bytes, *, ends: bool) -> None:
-        """Append some bytes of an item."""
-        self._file.write(data)
-        self._size += len(data)
-        if ends:
-            self._offsets.append(self._size)
+    def extend(self, parts: Sequence[tuple[bytes, bool]]) -> None:
+        """Append items, each as bytes with True, or as several parts of which the last has True."""
+        self._file.write(b"".join([data for data, _ in parts]))
+        for data, ends in parts:
+            self._size += len(data)
+            if ends:
+                self._offsets.append(self._size)
 
     def finish(self) -> None:
         """Write the offsets, and rewind."""

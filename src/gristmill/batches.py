@@ -81,8 +81,7 @@ class Intake:
     async def feed(self, data: bytes) -> None:
         """Take a piece of a JSON array. Raises InvalidInput, TooLarge."""
         for start in range(0, len(data), _PIECE):
-            for part in self._items.parts(data[start : start + _PIECE]):
-                self._take(part)
+            self._take(list(self._items.parts(data[start : start + _PIECE])))
             await self.settle()
             await asyncio.sleep(0)
 
@@ -91,7 +90,7 @@ class Intake:
         if len(item) > self._settings.item_bytes:
             most = self._settings.item_bytes
             raise TooLarge(f"item {self._count} has more than the permitted {most:,} bytes: take fewer rows")
-        self._take(Part(item, ends=True))
+        self._take([Part(item, ends=True)])
 
     async def settle(self) -> None:
         """Write what was taken, if that is much."""
@@ -106,26 +105,25 @@ class Intake:
         """How many items there are. Raises InvalidInput when there is none."""
         if not self._count:
             raise InvalidInput("the batch is empty: send a JSON array with the inputs of each item")
-        await self._write()
-        await off_loop(Work.WRITE, self._writer.finish)
+        await off_loop(Work.WRITE, _finish, self._writer, self._parts)
         return self._count
 
-    def _take(self, part: Part) -> None:
-        self._count += part.ends
+    def _take(self, parts: list[Part]) -> None:
+        self._count += sum([part.ends for part in parts])
         if self._count > self._settings.most_items:
             most = self._settings.most_items
             raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
-        self._parts.append(part)
-        self._size += len(part.data)
+        self._parts += parts
+        self._size += sum([len(part.data) for part in parts])
 
     async def _write(self) -> None:
         parts, self._parts, self._size = self._parts, [], 0
-        await off_loop(Work.WRITE, _append, self._writer, parts)
+        await off_loop(Work.WRITE, self._writer.extend, parts)
 
 
-def _append(writer: InputWriter, parts: list[Part]) -> None:
-    for part in parts:
-        writer.add_part(part.data, ends=part.ends)
+def _finish(writer: InputWriter, parts: list[Part]) -> None:
+    writer.extend(parts)
+    writer.finish()
 
 
 class Batches:
