@@ -30,6 +30,8 @@ _TURN_SECONDS = 30.0
 _MOST_YIELDS = 8
 #: Nodes that may take a batch one after another without one item getting done.
 _MOST_STALLED = 5
+#: A batch is left alone for so long when the store does not answer.
+_AWAY_SECONDS = 2.0
 #: What is in flight at shutdown is given so long; it is run again later otherwise.
 _STOP_SECONDS = 5.0
 #: Then batches are given back, for which the database is given so long.
@@ -170,7 +172,7 @@ class BatchRunner:
         running = Counter(run.batch.owner for run in active)
         try:
             taken = await self._store.take(
-                self._holder, now=now, until=now + HOLD_SECONDS, most=room, running=running
+                self._holder, now=now, until=self._places.until(), most=room, running=running
             )
         except BaseException:
             self._doubtful_until = self._loop.time() + HOLD_SECONDS
@@ -215,9 +217,13 @@ class BatchRunner:
         self._tell(batch.id)
         try:
             await self._run_to_end(run, batch)
-        except (StateUnavailable, OSError) as error:
-            # It stays held, and is taken again, here or elsewhere, when its time is over.
+        except OSError as error:
+            # It stays held, and is taken again, here or elsewhere, when its time is over: some times.
             log.warning("batch_interrupted", batch=batch.id, why=str(error))
+        except StateUnavailable as error:
+            log.warning("batch_interrupted", batch=batch.id, why=error.message)
+            await asyncio.sleep(_AWAY_SECONDS)
+            await self._store.give_back(run.claim)  # which counts as no attempt: it is not the batch's fault
         finally:
             if self._runs.get(batch.id) is run:
                 del self._runs[batch.id]
@@ -226,7 +232,10 @@ class BatchRunner:
 
     async def _run_to_end(self, run: BatchRun, batch: Batch) -> None:
         if batch.stalled > _MOST_STALLED:
-            why = f"{_MOST_STALLED} nodes in a row ended while they ran it, before one item was done"
+            why = (
+                f"{_MOST_STALLED} nodes in a row ended, or could not read its inputs, while they ran it, "
+                "before one item was done"
+            )
             await self._store.fail(run.claim, why)
             return
         try:
@@ -243,8 +252,8 @@ class BatchRunner:
 
     async def _hold(self) -> None:
         claims = {run.claim: run for run in self._runs.values()}
-        now = await self._clock.learn()
-        valid = await self._store.hold(claims, until=now + HOLD_SECONDS)
+        await self._clock.learn()
+        valid = await self._store.hold(claims, until=self._places.until())
         for claim in claims.keys() - valid:
             if self._runs.get(claim.id) is claims[claim]:
                 self.drop(claim.id)

@@ -186,26 +186,27 @@ class BatchRun:
     async def _record(self) -> bool:
         """Write what has gathered; False if the claim is void."""
         results, self._results, self._result_bytes = self._results, [], 0
-        places = self._places
-        plain = [r if is_plain(r.body or b"") else await stored(r, places.blobs) for r in results]
-        if await self._recorded(plain) is None:
+        if await self._recorded(results) is None:
             self._void = True
             return False
-        self._left -= len(plain)
-        places.told(self.batch.id)
+        self._left -= len(results)
+        self._places.told(self.batch.id)
         return True
 
     async def _recorded(self, results: list[ItemResult]) -> int | None:
         """How many the store holds now, however long it takes to be there; None if the claim is void.
 
-        What was written, and only the answer lost, counts as written when it is tried again.
+        What was written, and only the answer lost, counts as written when it is tried again. A disk that is
+        full, for what is large, is waited for as well.
         """
         places, pause = self._places, _RETRY_SECONDS
         while not self._over.is_set():
             try:
+                results = [r if is_plain(r.body or b"") else await stored(r, places.blobs) for r in results]
                 return await places.store.record(self.claim, results, until=places.until())
-            except StateUnavailable:
-                log.warning("batch_results_wait", batch=self.batch.id, results=len(results), seconds=pause)
+            except StateUnavailable as error:
+                why = error.message
+                log.warning("batch_results_wait", batch=self.batch.id, results=len(results), why=why)
             await self._sleep_unless_over(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
         return None

@@ -342,6 +342,80 @@ def test_contents_that_cannot_be_read_for_a_moment_do_not_fail_a_batch(tmp_path:
     assert (done.state, done.failed) == (BatchState.COMPLETE, 0)
 
 
+def test_a_disk_that_is_full_for_minutes_costs_no_result(tmp_path: Path) -> None:
+    async def main() -> tuple[Batch, list[int]]:
+        loop = asyncio.get_running_loop()
+        world = World(tmp_path)
+        world.store.clock = loop.time
+        put, full = world.blobs.put, True
+
+        async def filling(source: Any, **named: Any) -> Any:
+            if full:
+                raise StateUnavailable("there is no room left")
+            return await put(source, **named)
+
+        dispatcher = FakeDispatcher(lambda item: answer("x" * 100_000))
+        runner = runner_of(world, dispatcher)
+        await runner.start()
+        batch = await world.begin(batches_of(world, runner), 3)
+        world.blobs.put = filling  # type: ignore[method-assign]
+        await jump(600)
+        full = False
+        await jump(30)
+        await runner.close()
+        return world.store.rows[batch.id], dispatcher.sent
+
+    done, sent = run_jumping(main())
+    assert (done.state, done.failed, sent) == (BatchState.COMPLETE, 0, [0, 1, 2])
+
+
+def test_a_database_that_fails_again_and_again_as_a_batch_begins_does_not_fail_it(tmp_path: Path) -> None:
+    async def main() -> Batch:
+        loop = asyncio.get_running_loop()
+        world = World(tmp_path)
+        world.store.clock = loop.time
+        recorded, failures = world.store.recorded, 20
+
+        async def flaky(id: str) -> list[int]:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise StateUnavailable("away")
+            return await recorded(id)
+
+        world.store.recorded = flaky  # type: ignore[method-assign]
+        runner = runner_of(world, FakeDispatcher())
+        await runner.start()
+        batch = await world.begin(batches_of(world, runner), 3)
+        await jump(200)
+        await runner.close()
+        return world.store.rows[batch.id]
+
+    done = run_jumping(main())
+    assert (done.state, done.takes) == (BatchState.COMPLETE, 21)
+
+
+def test_inputs_that_can_never_be_read_fail_the_batch_in_the_end(tmp_path: Path) -> None:
+    async def main() -> Batch:
+        loop = asyncio.get_running_loop()
+        world = World(tmp_path)
+        world.store.clock = loop.time
+
+        async def broken(digest: str) -> Any:
+            raise OSError("input/output error")
+
+        runner = runner_of(world, FakeDispatcher())
+        await runner.start()
+        batch = await world.begin(batches_of(world, runner), 3)
+        world.blobs.open = broken  # type: ignore[method-assign]
+        await jump(10 * HOLD_SECONDS)
+        await runner.close()
+        return world.store.rows[batch.id]
+
+    done = run_jumping(main())
+    assert (done.state, "could not read its inputs" in done.message) == (BatchState.FAILED, True)
+
+
 # What a node has not heard of, and what was deleted
 
 
