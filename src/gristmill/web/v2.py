@@ -46,7 +46,10 @@ def newest(services: Iterable[ServiceVersion]) -> ServiceVersion | None:
 
 
 async def find_model(registry: Registry, name: str, version: str | None) -> ServiceVersion:
-    """The realtime service; without a version the newest. Raises NotFound; InvalidInput if it is another."""
+    """The realtime service; without a version the newest. Raises NotFound; InvalidInput if it is another.
+
+    What is not known here may just have been published by another node.
+    """
     if version is not None:
         found = await registry.find(name, version)
         if found.runtime is not Runtime.REALTIME:
@@ -54,7 +57,7 @@ async def find_model(registry: Registry, name: str, version: str | None) -> Serv
                 f"{name} {version} is no realtime service: call it by POST /api/{name}/{version}"
             )
         return found
-    last = newest(registry.versions(name))
+    last = newest(registry.versions(name)) or newest(await registry.listed(name))
     if last is None:
         raise NotFound(f"there is no realtime service {name!r}")
     return last
