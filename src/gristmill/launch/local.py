@@ -116,6 +116,7 @@ class LocalLauncher:
         info_read, info_write = os.pipe()
         undo.callback(os.close, info_read)
         with theirs, theirs_fd, open(info_write, "wb", buffering=0):
+            os.set_blocking(info_read, False)
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             process = self._spawn(runtime, scratch, uid, console, theirs, theirs_fd, info_write)

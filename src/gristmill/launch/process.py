@@ -40,8 +40,10 @@ class LocalShellProcess:
         release: Callable[[], None],
         end_user: Callable[[int], None] = _end_in_thread,
     ) -> None:
-        """`release` clears away what is left when it has ended; `end_user` has a user's processes ended."""
-        self._exit = os.pidfd_open(process.pid)  # may fail: nothing is this object's before
+        """`info`, which does not block, is where bubblewrap tells of its child.
+
+        `release` clears away what is left when it has ended; `end_user` has a user's processes ended.
+        """
         self._process = process
         self.control = control
         self.descriptors = descriptors
@@ -56,7 +58,7 @@ class LocalShellProcess:
         self._gauge = Gauge(process.pid, None if sandboxed else uid)
         self._closed = False
         self._inner: int | None = None
-        os.set_blocking(info, False)
+        self._exit = os.pidfd_open(process.pid)  # last: when it fails, nothing is this object's
 
     def exit_descriptor(self) -> int:
         """A descriptor that turns readable when the process has ended."""

@@ -18,8 +18,9 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it, or a file; nothing when it is not there.
 
     Works in a few descriptors and kilobytes however many files there are and however deep they lie: a
-    folder in a folder is first moved up to the top. No link is followed. A file system that is mounted in it is
-    not entered, as its mount point cannot be removed, which is tried first, nor moved. Raises the first OSError of what cannot be removed, when all the rest is gone.
+    folder in a folder is first moved up to the top. No link is followed, no mounted file system entered:
+    its mount point can be neither removed, which is tried first, nor moved. Raises the first OSError of
+    what cannot be removed, when all the rest is gone.
     """
     try:
         top = _open(str(folder))

@@ -126,7 +126,8 @@ def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
 
 
 def test_files_that_are_made_meanwhile_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, made = tmp_path / "folder", []
+    folder = tmp_path / "folder"
+    made: list[str] = []
     folder.mkdir()
     (folder / "file").write_text("x")
     original = os.unlink
