@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["by_user", "children", "of_user", "proportional", "resident", "tree"]
+__all__ = ["by_user", "children", "of_user", "proportional", "resident", "resident_and_private", "tree"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def children(pid: int) -> Iterator[int]:
-    """The processes that `pid` has started and not yet reaped, whichever of its threads started them."""
+def children(pid: int, until: float = math.inf) -> Iterator[int]:
+    """The processes that `pid` has started and not yet reaped, whichever of its threads started them.
+
+    Raises TimeoutError past `until` on the monotonic clock: there may be any number of threads.
+    """
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return  # it has ended
     for thread in threads:
+        if time.monotonic() > until:
+            raise TimeoutError
         try:
             text = Path(f"/proc/{pid}/task/{thread}/children").read_text()
         except OSError:
@@ -25,13 +32,13 @@ def children(pid: int) -> Iterator[int]:
         yield from map(int, text.split())
 
 
-def tree(pid: int) -> Iterator[int]:
-    """A process and all that descend from it, each once."""
+def tree(pid: int, until: float = math.inf) -> Iterator[int]:
+    """A process and all that descend from it, each once. Raises TimeoutError past `until`."""
     seen, waiting = {pid}, [pid]
     while waiting:
         parent = waiting.pop()
         yield parent
-        found = set(children(parent)) - seen
+        found = set(children(parent, until)) - seen
         seen |= found
         waiting.extend(found)
 
@@ -79,10 +86,16 @@ def _lives(thread: os.DirEntry[str]) -> bool:
 
 def resident(pid: int) -> int:
     """Resident bytes; 0 when it has ended."""
+    return resident_and_private(pid)[0]
+
+
+def resident_and_private(pid: int) -> tuple[int, int]:
+    """Resident bytes, and how many of them only forks can share; (0, 0) when it has ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError):
-        return 0
+        pages, shared = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+    except (OSError, ValueError):
+        return 0, 0
+    return pages * _PAGE, (pages - shared) * _PAGE
 
 
 def proportional(pid: int) -> int:

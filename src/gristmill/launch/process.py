@@ -89,9 +89,10 @@ class LocalShellProcess:
             self._end_user(self._uid)
 
     def memory(self, *, exact: bool = False) -> int:
-        """Resident bytes of the shell and all that it started, when this was last asked; 0 at first.
+        """Resident bytes of the shell and all that it started; 0 when it has ended.
 
-        Unless `exact`, pages that a parent shares with its forks count once for each.
+        Unless `exact`, pages that a parent shares with its forks count once for each. Never keeps the loop:
+        see `Gauge.read`.
         """
         return self._gauge.read(exact=exact)
 

@@ -336,6 +336,20 @@ def test_memory_counts_a_daemon_of_the_shells_own_user() -> None:
             process.wait()
 
 
+def test_a_look_that_takes_too_long_is_finished_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gristmill.launch import gauge
+
+    monkeypatch.setattr(gauge, "_LOOK_SECONDS", -1.0)
+    shell = subprocess.Popen(["/bin/sleep", "50"])
+    try:
+        measured = gauge.Gauge(shell.pid, None)
+        assert measured.read(exact=False) == 0
+        until(lambda: measured.read(exact=False) > 0)
+    finally:
+        shell.kill()
+        shell.wait()
+
+
 def test_asking_for_memory_keeps_the_loop_for_no_time_however_many_processes_there_are() -> None:
     from gristmill.launch.gauge import Gauge
 
