@@ -24,6 +24,7 @@ from gristmill.launch.process import LocalShellProcess
 from gristmill.launching import Limits
 from gristmill.services import Runtime
 
+GROW = "x = bytearray(60 << 20); import time; time.sleep(50)"
 ROOT = os.geteuid() == 0
 
 
@@ -296,9 +297,8 @@ def test_memory_counts_the_children_of_all_threads_and_who_left_the_tree(
 ) -> None:
     child = f"""
 import subprocess, sys, threading, time
-grow = "x = bytearray(60 << 20); import time; time.sleep(50)"
 def go():
-    subprocess.Popen([{sys.executable!r}, "-c", grow]).wait()
+    subprocess.Popen([{sys.executable!r}, "-c", {GROW!r}]).wait()
 threading.Thread(target=go, daemon=True).start()
 time.sleep(50)
 """
@@ -323,7 +323,7 @@ def test_memory_counts_a_daemon_of_the_shells_own_user() -> None:
     from gristmill.launch.gauge import Gauge
 
     user = 64_601
-    grow = f"import os; os.setuid({user}); x = bytearray(60 << 20); import time; time.sleep(50)"
+    grow = f"import os, time; os.setuid({user}); {GROW}"
     daemon, shell = subprocess.Popen([sys.executable, "-c", grow]), subprocess.Popen(["/bin/sleep", "50"])
     try:
         with_user, without = Gauge(shell.pid, user), Gauge(shell.pid, None)
@@ -340,13 +340,14 @@ def test_a_look_that_takes_too_long_is_finished_in_a_thread(monkeypatch: pytest.
     from gristmill.launch import gauge
 
     monkeypatch.setattr(gauge, "_LOOK_SECONDS", -1.0)
-    shell = subprocess.Popen(["/bin/sleep", "50"])
+    grow = f"import subprocess, sys; subprocess.run([{sys.executable!r}, '-c', {GROW!r}])"
+    shell = subprocess.Popen([sys.executable, "-c", grow], start_new_session=True)
     try:
         measured = gauge.Gauge(shell.pid, None)
-        assert measured.read(exact=False) == 0
-        until(lambda: measured.read(exact=False) > 0)
+        assert measured.read(exact=False) < 60 << 20, "the child was looked at"
+        until(lambda: measured.read(exact=False) > 60 << 20)
     finally:
-        shell.kill()
+        os.killpg(shell.pid, 9)
         shell.wait()
 
 
