@@ -223,10 +223,13 @@ def test_a_shell_that_cannot_be_watched_is_not_left_running(
     def broken(*words: Any, **named: Any) -> NoReturn:
         raise OSError(24, "Too many open files")
 
+    def note(process: FakeProcess) -> None:
+        closed.append(process)
+
     async def main() -> None:
         launcher = FakeLauncher()
         monkeypatch.setattr(Shell, "__init__", broken)
-        monkeypatch.setattr(FakeProcess, "close", closed.append)
+        monkeypatch.setattr(FakeProcess, "close", note)
         shell = SessionShell(None, limits=LIMITS, staging=tmp_path)
         with pytest.raises(OSError, match="Too many"):
             shell.launch(launcher, Runtime.PYTHON)
