@@ -68,7 +68,8 @@ def immortal(process: FakeProcess) -> FakeProcess:
 
 
 def unheard(process: FakeProcess) -> None:
-    asyncio.get_running_loop().remove_reader(process.theirs)
+    if process.alive:
+        asyncio.get_running_loop().remove_reader(process.theirs)
 
 
 def test_a_limit_holds_for_sessions_that_are_asked_for_at_once(tmp_path: Path) -> None:
