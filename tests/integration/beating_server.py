@@ -68,8 +68,8 @@ class Beat:
 
 
 async def _fail(snapshots: Snapshots, owner: Principal) -> NoReturn:
-    numbers = [{"number": number, "text": "x" * 100} for number in range(200_000)]
-    raise ValueError(f"nobody expects this, with {len(numbers):,} objects in a local")
+    content = bytearray(100 * _MIB)  # quickly made, and slow to show
+    raise ValueError(f"nobody expects this, with {len(content):,} bytes in a local")
 
 
 def main() -> None:

@@ -190,7 +190,7 @@ def test_while_a_large_object_goes_into_a_session_and_out(
 
 
 def test_while_code_with_a_large_body_is_executed(server: Watched, session: Remote) -> None:
-    body = json.dumps({"code": "x = '" + "é" * (20 * MIB) + "'"}).encode()
+    body = json.dumps({"code": "x = '" + "é" * (30 * MIB) + "'"}, ensure_ascii=False).encode()
     server.stays_free(lambda: session.client.post(f"{session.path}/execute", content=body).raise_for_status())
     server.stays_free(lambda: session.client.get(f"{session.path}/history").raise_for_status())
 

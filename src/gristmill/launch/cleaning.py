@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from gristmill.launch.ending import end_user
-from gristmill.launch.removal import remove_tree
+from gristmill.launch.removal import OutOfTime, remove_tree
 
 __all__ = ["Cleaner", "Worker"]
 
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 #: From one attempt to end a user's processes to the next, where some cannot be ended, seconds.
 _RETRY_SECONDS = 15.0
+#: After which a removal that takes long lets others go first.
+_TURN_SECONDS = 10.0
 
 
 class Worker:
@@ -81,10 +83,10 @@ class Cleaner:
     def remove_old(self, folder: Path) -> None:
         """Have all that lies in `folder` removed, and what an earlier server left in the trash."""
         for left in self._trash.iterdir():
-            self._remover.put(functools.partial(self._remove, left))
+            self._remover.put(functools.partial(self._finish, left, _nothing))
         for left in folder.iterdir():
             if left != self._trash:
-                self._remover.put(functools.partial(self._remove, self._discard(left)))
+                self._remover.put(functools.partial(self._finish, self._discard(left), _nothing))
 
     def end(self, uid: int) -> None:
         """Have all processes of a user id ended."""
@@ -144,11 +146,15 @@ class Cleaner:
                 self._stuck.append((folder, uid, done))
 
     def _finish(self, folder: Path, done: Callable[[], None]) -> None:
-        self._remove(folder)
-        done()
-
-    def _remove(self, folder: Path) -> None:
         try:
-            remove_tree(folder)
+            remove_tree(folder, seconds=_TURN_SECONDS)
+        except OutOfTime:
+            self._remover.put(functools.partial(self._finish, folder, done))
+            return
         except OSError as error:  # in the trash nobody finds it, and the next start tries again
             log.warning("scratch_stays", path=str(folder), error=str(error))
+        done()
+
+
+def _nothing() -> None:
+    """For what nobody waits for."""

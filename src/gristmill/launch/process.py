@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
 from gristmill.launch import proc
@@ -17,6 +18,8 @@ from gristmill.launch.gauge import Gauge
 
 __all__ = ["LocalShellProcess"]
 
+#: How long listing what a shell has started may keep the loop.
+_LIST_SECONDS = 0.005
 _tree, _resident = proc.tree, proc.resident
 
 
@@ -81,12 +84,25 @@ class LocalShellProcess:
         if self._closed:
             return  # its user id may be another shell's by now
         if self._process.poll() is None:
+            started = self._descendants()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.kill()
+            for pid in started:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
         if self._uid is not None:
             # User code may have left the process group; its user id it cannot leave.
             self._end_user(self._uid)
+
+    def _descendants(self) -> list[int]:
+        """What the shell started, where neither user id nor PID namespace tells; what can be listed soon."""
+        found: list[int] = []
+        if self._uid is None and not self._sandboxed:
+            with contextlib.suppress(TimeoutError):
+                for pid in proc.tree(self.pid, time.monotonic() + _LIST_SECONDS):
+                    found.append(pid)  # noqa: PERF402 - what was listed in time counts
+        return found
 
     def memory(self, *, exact: bool = False) -> int:
         """Resident bytes of the shell and all that it started; 0 when it has ended.

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import secrets
+import time
 from itertools import count
 from pathlib import Path
 
-__all__ = ["remove_tree"]
+__all__ = ["OutOfTime", "remove_tree"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def remove_tree(folder: Path) -> None:
+class OutOfTime(Exception):
+    """A removal has not ended in its time; what it has removed is gone, and it can be begun again."""
+
+
+def remove_tree(folder: Path, *, seconds: float = math.inf) -> None:
     """Remove a folder with all that is in it, or a file; nothing when it is not there.
 
     Works in a few descriptors and kilobytes however many files there are and however deep they lie: a
     folder in a folder is first moved up to the top. No link is followed, no mounted file system entered:
     its mount point can be neither removed, which is tried first, nor moved. Raises the first OSError of
-    what cannot be removed, when all the rest is gone.
+    what cannot be removed, when all the rest is gone; and OutOfTime, as may be when a process that still runs
+    makes new files all the time.
     """
     try:
         top = _open(str(folder))
@@ -32,7 +39,7 @@ def remove_tree(folder: Path) -> None:
         folder.unlink(missing_ok=True)
         return
     try:
-        _Removal(top).run(folder)
+        _Removal(top, time.monotonic() + seconds).run(folder)
     finally:
         os.close(top)
 
@@ -40,8 +47,9 @@ def remove_tree(folder: Path) -> None:
 class _Removal:
     """One folder's removal."""
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, until: float) -> None:
         self._top = top
+        self._until = until
         self._token = secrets.token_hex(8)  #: so that no name of a user's is in the way
         self._numbers = count()
         self._moved = self._removed = 0
@@ -68,6 +76,8 @@ class _Removal:
     def _empty(self, folder: int) -> None:
         with os.scandir(folder) as entries:
             for entry in entries:
+                if time.monotonic() > self._until:
+                    raise OutOfTime
                 try:
                     if not entry.is_dir(follow_symlinks=False):
                         os.unlink(entry.name, dir_fd=folder)

@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 import pytest
 
 from gristmill.errors import ShellDied
-from gristmill.launch import local
-from gristmill.launch.cleaning import Cleaner
+from gristmill.launch import cleaning, local
 from gristmill.launch.isolation import Isolation, UserIds
 from gristmill.launch.local import LocalLauncher
 from gristmill.launch.process import LocalShellProcess
+from gristmill.launch.removal import OutOfTime, remove_tree
 from gristmill.launching import Limits
 from gristmill.services import Runtime
 
@@ -204,15 +204,14 @@ def test_a_user_id_is_free_when_the_files_are_gone_and_not_before(
     launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    original = Cleaner._remove
 
-    def remove(cleaner: Cleaner, folder: Path) -> None:
+    def remove(folder: Path, *, seconds: float) -> None:
         order.append(f"removing, {taken(launcher)} taken")
         assert folder.parent.name == "trash"
-        original(cleaner, folder)
+        remove_tree(folder, seconds=seconds)
         order.append("removed")
 
-    monkeypatch.setattr(Cleaner, "_remove", remove)
+    monkeypatch.setattr(cleaning, "remove_tree", remove)
     process = ended(launcher)
     (scratch,) = launcher._scratch.iterdir()
     process.close()
@@ -240,8 +239,6 @@ def test_a_shell_that_is_closed_can_be_killed_without_harm(
 def test_a_user_id_whose_processes_do_not_end_is_not_given_back(
     launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gristmill.launch import cleaning
-
     alive = True
     monkeypatch.setattr(cleaning, "end_user", lambda uid, seconds=5.0: not alive)
     monkeypatch.setattr(cleaning, "_RETRY_SECONDS", 0.0)
@@ -254,6 +251,54 @@ def test_a_user_id_whose_processes_do_not_end_is_not_given_back(
     assert launcher._cleaner.wait(10)
     assert taken(launcher) == 0
     assert left(launcher) == []
+
+
+def test_a_removal_without_end_keeps_no_other_from_its_own(
+    launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a process that was not ended makes files as quickly as they are removed."""
+    removed: list[str] = []
+
+    def remove(folder: Path, *, seconds: float) -> None:
+        if (folder / "endless").exists() and len(removed) < 2:
+            removed.append("a turn")
+            raise OutOfTime
+        remove_tree(folder, seconds=seconds)
+        removed.append("another")
+
+    monkeypatch.setattr(cleaning, "remove_tree", remove)
+    for name in ("first", "second"):
+        (launcher._scratch / name).mkdir()
+    (launcher._scratch / "first" / "endless").touch()
+    cleared: list[str] = []
+    for name in ("first", "second"):
+        launcher._cleaner.clear(launcher._scratch / name, None, lambda name=name: cleared.append(name))  # type: ignore[misc]
+    assert launcher._cleaner.wait(10)
+    assert cleared == ["second", "first"]
+
+
+@pytest.mark.parametrize("own_session", [True, False])
+def test_what_a_shell_without_a_user_of_its_own_started_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_session: bool
+) -> None:
+    launcher = LocalLauncher(
+        data=tmp_path, limits=Limits(), isolation=Isolation(bubblewrap=None, users=False)
+    )
+    start = f"subprocess.Popen(['/bin/sleep', '50'], start_new_session={own_session}).pid"
+    code = f"import subprocess, sys, time; print({start}, flush=True); time.sleep(50)"
+    original = subprocess.Popen
+
+    def popen(command: list[str], **named: Any) -> Any:
+        return original([sys.executable, "-c", code], **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", popen)
+        process = launcher.launch(Runtime.PYTHON)
+    until(lambda: os.fstat(process.console).st_size > 0)
+    child = int(os.pread(process.console, 100, 0))
+    process.close()
+    until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text())
+    assert launcher._cleaner.wait(10)
 
 
 def test_what_an_earlier_server_left_is_removed_beside_the_start(tmp_path: Path) -> None:
@@ -278,11 +323,11 @@ async def test_shutdown_waits_for_removal_a_while_and_no_longer(
     hold = tempfile.mkdtemp()
     go = Path(hold) / "go"
 
-    def remove(cleaner: Cleaner, folder: Path) -> None:
+    def remove(folder: Path, *, seconds: float) -> None:
         while not go.exists():
             time.sleep(0.001)
 
-    monkeypatch.setattr(Cleaner, "_remove", remove)
+    monkeypatch.setattr(cleaning, "remove_tree", remove)
     launcher._clear(folder, None)
     begun = time.monotonic()
     await launcher.close(0.1)

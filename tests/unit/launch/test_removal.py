@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.launch.removal import remove_tree
+from gristmill.launch.removal import OutOfTime, remove_tree
 
 DEPTH = 3_000
 BECOME = """
@@ -142,6 +142,17 @@ def test_files_that_are_made_meanwhile_are_removed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "unlink", unlink)
     remove_tree(folder)
     assert len(made) == 3
+    assert not folder.exists()
+
+
+def test_a_removal_that_takes_too_long_says_so_and_can_be_begun_again(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "file").write_text("x")
+    with pytest.raises(OutOfTime):
+        remove_tree(folder, seconds=-1)
+    assert folder.exists()
+    remove_tree(folder, seconds=10)
     assert not folder.exists()
 
 
