@@ -12,7 +12,8 @@ from typing import BinaryIO, NamedTuple
 import structlog
 
 from gristmill import errors
-from gristmill.errors import GristmillError, InvalidInput, TimedOut
+from gristmill.errors import GristmillError, InvalidInput, Overloaded, TimedOut
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore
 from gristmill.realtime import container
 from gristmill.realtime.description import Description, parse
@@ -49,10 +50,16 @@ class Publisher:
         self._places = asyncio.Semaphore(at_once)
 
     async def accept(self, source: BinaryIO) -> Accepted:
-        """Vet the model in `source`, a file, and keep what is scored. Raises as `vet`."""
-        with tempfile.TemporaryFile() as target:
+        """Vet the model in `source`, a file, and keep what is scored. Raises as `vet`; Overloaded."""
+        try:
+            target = await off_loop(Work.READ, tempfile.TemporaryFile)
+        except OSError as error:
+            raise _not_now(error) from error
+        try:
             described = await self.vet(source, target)
             blob = await self._blobs.put(target)
+        finally:
+            await asyncio.shield(off_loop(Work.REMOVE, target.close))
         return Accepted(described.inputs(), described.results(), blob.digest)
 
     async def vet(self, source: BinaryIO, target: BinaryIO) -> Description:
@@ -71,23 +78,23 @@ class Publisher:
             ) from None
         if "refused" in verdict:
             raise _REFUSALS.get(verdict["kind"], InvalidInput)(verdict["refused"])
-        target.seek(0)
-        found = await asyncio.to_thread(lambda: container.read(target.read()))
-        target.seek(0)
-        return parse(found.description)
+        return await off_loop(Work.WRITE, _described, target)
 
     async def _run(self, source: BinaryIO, target: BinaryIO) -> tuple[int, bytes]:
         inherited = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *PROGRAM,
-            str(self.limit),
-            stdin=source,
-            stdout=target,
-            stderr=asyncio.subprocess.PIPE,
-            env={**inherited, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            cwd="/",
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *PROGRAM,
+                str(self.limit),
+                stdin=source,
+                stdout=target,
+                stderr=asyncio.subprocess.PIPE,
+                env={**inherited, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                cwd="/",
+            )
+        except OSError as error:
+            raise _not_now(error) from error
         try:
             async with asyncio.timeout(self._seconds):
                 _, said = await process.communicate()
@@ -98,6 +105,18 @@ class Publisher:
                 process.kill()
                 await process.wait()
         return process.returncode or 0, said
+
+
+def _not_now(error: OSError) -> Overloaded:
+    return Overloaded(f"the model cannot be checked now: {error.strerror or error}; try again in a moment")
+
+
+def _described(target: BinaryIO) -> Description:
+    """The description of the model in `target`, which is then at its start again."""
+    target.seek(0)
+    found = container.read(target.read())
+    target.seek(0)
+    return parse(found.description)
 
 
 def _ending(status: int) -> str:

@@ -208,7 +208,7 @@ def test_a_length_that_is_not_that_of_the_json_is_refused(length: bytes) -> None
 )
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="no inference request"):
-        Inference(body, None, "m", "1")
+        Inference(body, None, "m", "1").rows(load(container.read(model_file())))
 
 
 def test_outputs_that_the_model_does_not_have_are_refused() -> None:
