@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from gristmill.app.node import Node, open_node
+from gristmill.app.node import Node, Ports, open_node
 from gristmill.app.settings import Settings
 from gristmill.errors import GristmillError
 
@@ -28,7 +28,10 @@ _LINGER_SECONDS = 0.5
 
 
 def run(
-    settings: Settings, announce: Callable[[Node, str], None], tell: Callable[[str], None] = log.info
+    settings: Settings,
+    announce: Callable[[Node, str], None],
+    tell: Callable[[str], None] = log.info,
+    ports: Ports | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered.
 
@@ -37,7 +40,7 @@ def run(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, announce, tell))
+        runner.run(_serve(settings, announce, tell, ports))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -57,7 +60,10 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    settings: Settings, announce: Callable[[Node, str], None], tell: Callable[[str], None]
+    settings: Settings,
+    announce: Callable[[Node, str], None],
+    tell: Callable[[str], None],
+    ports: Ports | None,
 ) -> None:
     listener = _bind(settings.host, settings.port)
     stop = asyncio.Event()
@@ -65,7 +71,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with listener:
-        opening = open_node(settings)
+        opening = open_node(settings, ports)
         node = await _unless(stop, opening.__aenter__())
         if node is None:
             return
