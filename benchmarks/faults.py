@@ -26,8 +26,8 @@ Try first: `faults.py --seconds 20`
 
 The figures of the README: `faults.py --update-readme` (10 minutes)
 
-The exit code is 1 if an answer was wrong, missing or not to be explained, a task was left over, the loop stood
-still for 100 ms, or memory grew by more than 10 %.
+The exit code is 1 if an answer was wrong, missing or not to be explained, a task was left over, the loop
+stood still for 100 ms, or memory grew by more than 10 %.
 """
 
 

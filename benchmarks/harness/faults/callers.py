@@ -36,6 +36,7 @@ class World:
     fixed: dict[str, int]  #: services that nobody changes, with their constants
     moving: dict[str, Versions] = field(default_factory=dict)
     realtime: frozenset[str] = frozenset()  #: names of those that are models
+    snapshot: str = ""  #: of the workspace that services in Python have
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def connection(self) -> Connection:
@@ -117,10 +118,11 @@ async def _checked(
         return
     outputs = got["outputParameters"]
     ys = outputs["outputData"]["y"] if realtime else [outputs["y"]]
-    constants = {y - 2 * x for x, y in zip(xs, ys, strict=True)} if len(xs) == len(ys) else {None}
-    if len(constants) == 1 and constants <= allowed and constants != {ABSENT}:
+    fit = len(xs) == len(ys) and all(isinstance(y, float | int) for y in ys)
+    constants = {y - 2 * x for x, y in zip(xs, ys, strict=True)} if fit else set()
+    if len(constants) == 1 and constants <= allowed:
         world.tally.good(name, "right")
-    elif len(constants) == 1 and constants != {None} and min(constants) % STEP == 0:
+    elif len(constants) == 1 and min(constants) % STEP == 0:
         world.tally.bad(name, "of a version that was not valid", f"{constants} and not {allowed}: {xs[:3]}")
     else:
         world.tally.bad(name, "WRONG", f"{xs[:3]} gave {ys[:3]}, with one of {allowed}")
@@ -227,7 +229,9 @@ async def _change(world: World, connection: Connection, name: str, realtime: boo
         if constant is ABSENT:
             answer = await connection.ask("DELETE", f"/services/{name}/1")
         else:
-            answer = await services.put(connection, method, name, constant, realtime=realtime)
+            answer = await services.put(
+                connection, method, name, constant, realtime=realtime, snapshotId=world.snapshot
+            )
     except Lost as lost:
         world.tally.bad(kind, "no answer", str(lost))
         return

@@ -90,10 +90,10 @@ class Control:
         return {"done": command}
 
     def _look(self, stalls: Stalls) -> dict[str, Any]:
-        gc.collect()
         assert self.launcher is not None
+        gc.collect()
         tasks = Counter(_told(task) for task in asyncio.all_tasks())
-        return {
+        found = {
             "tasks": dict(tasks),
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "descriptors": len(os.listdir("/proc/self/fd")),
@@ -101,6 +101,8 @@ class Control:
             "stalls": stalls.dump(),
             "faults": dict(self._chaos.done),
         }
+        stalls.excuse()
+        return found
 
 
 def _told(task: asyncio.Task[Any]) -> str:

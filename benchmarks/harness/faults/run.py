@@ -160,8 +160,11 @@ async def _prepared(subject: Subject, options: Options) -> World:
     if options.r:
         world.fixed["plain-r"] = 4 * STEP
     connection.headers = {"Authorization": f"Bearer {token}"}
+    world.snapshot = await services.workspace(connection, "Python")
     for name, constant in world.fixed.items():
-        more: dict[str, Any] = {"runtime": "R"} if name.endswith("-r") else {}
+        more: dict[str, Any] = {"snapshotId": world.snapshot}
+        if name.endswith("-r"):
+            more = {"runtime": "R", "snapshotId": await services.workspace(connection, "R")}
         if name == "batchable":
             more["batchable"] = True
         realtime = name in world.realtime

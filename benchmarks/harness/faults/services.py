@@ -7,9 +7,10 @@ import json
 import struct
 from typing import Any
 
+from ..home import Unavailable
 from .wire import Answer, Connection
 
-__all__ = ["VANDAL", "definition", "put"]
+__all__ = ["VANDAL", "definition", "put", "workspace"]
 
 FORM = {"Content-Type": "multipart/form-data; boundary=FAULTS"}
 #: Code that breaks its own shell in the way that it is told.
@@ -34,8 +35,8 @@ y = 1.0
 
 
 def code(constant: int, language: str) -> str:
-    """y = 2 x + constant."""
-    return f"y <- x * 2 + {constant}" if language == "R" else f"y = x * 2 + {constant}"
+    """y = 2 x + constant, with the objects of `workspace`."""
+    return f"y <- x * two + {constant}" if language == "R" else f"y = x * two + {constant}"
 
 
 def definition(text: str, *, inputs: dict[str, str], runtime: str = "Python", **more: Any) -> bytes:
@@ -49,6 +50,24 @@ def definition(text: str, *, inputs: dict[str, str], runtime: str = "Python", **
             **more,
         }
     ).encode()
+
+
+async def workspace(connection: Connection, runtime: str) -> str:
+    """Id of a snapshot with the object `two`: services with it have a content that their shells open."""
+    two = "two <- 2" if runtime == "R" else "two = 2"
+    session = (await _done(connection, "POST", "/sessions", {"runtimeType": runtime}))["sessionId"]
+    await _done(connection, "POST", f"/sessions/{session}/execute", {"code": two})
+    taken = await _done(connection, "POST", f"/sessions/{session}/snapshot", {"name": f"two-{runtime}"})
+    await _done(connection, "DELETE", f"/sessions/{session}", None)
+    return str(taken["snapshotId"])
+
+
+async def _done(connection: Connection, method: str, path: str, body: Any) -> Any:
+    """What was answered. Raises Unavailable for an error."""
+    answer = await connection.ask(method, path, json.dumps(body).encode() if body else b"")
+    if answer.status >= 400:
+        raise Unavailable(f"{method} {path} answered {answer.status}: {answer.body[:300]!r}")
+    return answer.json() if answer.body else None
 
 
 def model_file(constant: int) -> bytes:
@@ -66,7 +85,7 @@ def model_file(constant: int) -> bytes:
         [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    payload = model.SerializeToString()
+    payload: bytes = model.SerializeToString()
     described = {
         "format": 1,
         "payload": "onnx",

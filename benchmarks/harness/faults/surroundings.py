@@ -167,7 +167,7 @@ def break_database(chaos: Chaos) -> None:
         dialect = connection.dialect
         if id(dialect) not in broken:
             broken.add(id(dialect))
-            dialect.do_commit = _breaking(chaos, dialect.do_commit)  # type: ignore[method-assign]
+            dialect.do_commit = _breaking(chaos, dialect.do_commit)  # type: ignore[assignment, method-assign]
 
 
 def _breaking(chaos: Chaos, commit: Callable[[Any], None]) -> Callable[[Any], None]:
