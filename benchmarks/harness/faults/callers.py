@@ -21,6 +21,7 @@ _PUBLISH_PAUSE = (0.05, 0.5)
 _MODEL_PAUSE = (1.0, 4.0)
 _ITEMS = (150, 400)
 _VANDALS = 0.0008  #: part of the calls that break their shell
+_LARGE, _VERY_MANY = 0.003, 150_000  #: part of the calls of a model with so many rows
 _TOLD = "told on purpose"
 
 
@@ -96,10 +97,7 @@ async def _checked(
 ) -> None:
     """Call with numbers of our own; the answers have to be theirs, and of a version that was valid."""
     realtime = name in world.realtime
-    xs = [
-        world.random.randrange(STEP // 4)
-        for _ in range(world.random.choice((1, 1, 3, 200)) if realtime else 1)
-    ]
+    xs = [world.random.randrange(STEP // 4) for _ in range(_rows(world, realtime=realtime))]
     body = json.dumps({"inputData": {"x": xs}} if realtime else {"x": xs[0]}).encode()
     start = time.monotonic()
     answer = await _asked(world, connection, name, name, body)
@@ -126,6 +124,13 @@ async def _checked(
         world.tally.bad(name, "of a version that was not valid", f"{constants} and not {allowed}: {xs[:3]}")
     else:
         world.tally.bad(name, "WRONG", f"{xs[:3]} gave {ys[:3]}, with one of {allowed}")
+
+
+def _rows(world: World, *, realtime: bool) -> int:
+    """How many rows a call has: mostly one, and a model is sent many, and very many, now and then."""
+    if not realtime:
+        return 1
+    return _VERY_MANY if world.random.random() < _LARGE else world.random.choice((1, 1, 3, 200))
 
 
 async def _raising(world: World, connection: Connection) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gristmill.realtime.model import Model
     from gristmill.realtime.scorer import Scorer
 
-__all__ = ["Loading"]
+__all__ = ["Loading", "not_loaded"]
 
 log = structlog.get_logger("gristmill.realtime")
 
@@ -108,7 +108,7 @@ class Loading:
             model = await in_thread(self._executor, self._read, digest)
             found = self._loaded(digest, model)
         except Exception as error:  # noqa: BLE001 - whatever it was, those who wait are told
-            found = _told(service, error)
+            found = not_loaded(service, error)
         else:
             took = round(perf_counter() - start, 3)
             log.info(
@@ -126,7 +126,7 @@ class Loading:
             return load(container.read(file.read()))
 
 
-def _told(service: ServiceVersion, error: Exception) -> GristmillError:
+def not_loaded(service: ServiceVersion, error: Exception) -> GristmillError:
     """The error for callers; what nobody foresaw goes to the log with its traceback."""
     foreseen = isinstance(error, (GristmillError, OSError, MemoryError))
     log.error(

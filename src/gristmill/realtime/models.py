@@ -15,10 +15,11 @@ from weakref import WeakValueDictionary
 import structlog
 
 from gristmill.background import Background
-from gristmill.calls import Answer
-from gristmill.errors import GristmillError
+from gristmill.calls import Answer, StageTimes
+from gristmill.errors import GristmillError, NotFound
 from gristmill.off_loop import Work, off_loop
-from gristmill.realtime.loading import Loading
+from gristmill.realtime.large import LARGE, LargeCalls
+from gristmill.realtime.loading import Loading, not_loaded
 from gristmill.realtime.threads import TooLong, in_thread
 from gristmill.realtime.waiting import Waiting
 from gristmill.services import Runtime, ServiceVersion
@@ -36,6 +37,8 @@ log = structlog.get_logger("gristmill.realtime")
 _LONG = 128 * 1024
 #: Models whose long runs may overlap; each has its number of threads, so that one keeps no other waiting.
 _MODELS = 4
+#: Large calls that are scored at a time.
+_LARGE_CALLS = 2
 #: What runs under way are given when the node ends, seconds.
 _CLOSE_SECONDS = 5.0
 
@@ -69,6 +72,7 @@ class Realtime:
         self._scorers: OrderedDict[str, Scorer] = OrderedDict()
         #: Also those that were dropped while calls run on them: who calls again needs no second copy.
         self._in_use: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
+        self._large = LargeCalls(open_content, processes=min(_LARGE_CALLS, self._threads))
         self._own_background = Background()
         self._background = background or self._own_background
         self._loading = Loading(
@@ -85,7 +89,21 @@ class Realtime:
         Raises InvalidInput; Overloaded, also where the model cannot be loaded for now; RuntimeUnavailable
         where it never can.
         """
+        if len(body) >= LARGE:
+            return await self._score_large(service, body)
         return await self.score_rows(service, lambda model: model.reader.read(body), size=len(body))
+
+    async def _score_large(self, service: ServiceVersion, body: bytes) -> Answer:
+        """As `score`, in another process. Raises ShellDied, TimedOut, too."""
+        start = perf_counter()
+        self._waiting.add(len(body))
+        try:
+            answer = await self._large.score(service.content or "", body)
+        except (OSError, NotFound) as error:
+            raise not_loaded(service, error) from error
+        finally:
+            self._waiting.bytes -= len(body)
+        return Answer(answer, True, StageTimes(0, 0, 0, int((perf_counter() - start) * 1e6), 0))
 
     async def score_rows(
         self,
@@ -200,7 +218,7 @@ class Realtime:
         return {
             "models": len(scorers),
             "bytes": self._bytes,
-            "calls": sum(scorer.calls for scorer in scorers),
+            "calls": self._large.calls + sum(scorer.calls for scorer in scorers),
             "rows": sum(scorer.rows for scorer in scorers),
             "runs": sum(scorer.runs for scorer in scorers),
             "waitingBytes": self._waiting.bytes,
@@ -209,6 +227,7 @@ class Realtime:
     async def close(self) -> None:
         """Wait a few seconds for runs under way; calls that wait are turned away, and nothing is loaded."""
         self._loading.close()
+        await self._large.close()
         await self._own_background.close()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):

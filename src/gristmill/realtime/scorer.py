@@ -31,8 +31,8 @@ _Outcome = Answer | BaseException
 
 #: Seconds that a run may take within the event loop; longer ones go to a thread.
 _INLINE = 0.0005
-#: Bytes of bodies whose rows may be run within the event loop: the cost of a row of texts is in their length.
-_INLINE_BYTES = 128 * 1024
+#: Bytes of bodies with texts that may be run within the event loop: what they cost is in their length.
+_INLINE_TEXTS = 64 * 1024
 #: Seconds that a run of several calls may take: what a call waits for others is bounded by it.
 _TOGETHER = 0.005
 _NO_ROWS = Rows(0, [])
@@ -68,6 +68,7 @@ class Scorer:
         self._loop = asyncio.get_running_loop()
         self._executor = executor
         self._free = threads
+        self._texts = any(feed.dtype == "string" for feed in model.description.feeds)
         self._all_waiting = waiting
         self._queue: deque[Call] = deque()
         self._scheduled = False
@@ -141,11 +142,9 @@ class Scorer:
         return not handed_over
 
     def _is_quick(self, calls: list[Call]) -> bool:
-        rows = body = 0
-        for call in calls:
-            rows += call.rows.rows
-            body += call.body
-        return body <= _INLINE_BYTES and self.model.cost(rows) <= _INLINE
+        if self.model.cost(sum(call.rows.rows for call in calls)) > _INLINE:
+            return False
+        return not self._texts or sum(call.body for call in calls) <= _INLINE_TEXTS
 
     def _hand_over(self, run: Callable[[Model, list[Call]], list[_Outcome]], calls: list[Call]) -> None:
         """Have a thread run the calls. Raises RuntimeError where there is none."""
