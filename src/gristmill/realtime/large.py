@@ -21,6 +21,7 @@ import structlog
 from gristmill import errors
 from gristmill.errors import GristmillError, Overloaded, ShellDied, TimedOut
 from gristmill.off_loop import Work, off_loop
+from gristmill.realtime.threads import made_off_loop
 
 __all__ = ["LARGE", "LargeCalls"]
 
@@ -59,7 +60,7 @@ class LargeCalls:
         process ended; TimedOut. A caller who leaves ends the process that works for him.
         """
         async with self._places:
-            model = await off_loop(Work.READ, self._open, digest)
+            model = await made_off_loop(Work.READ, lambda: self._open(digest), _close)
             with model:
                 worker = self._idle.pop() if self._idle else await self._start()
                 try:
@@ -82,7 +83,7 @@ class LargeCalls:
 
     async def _start(self) -> _Worker:
         try:
-            worker = await off_loop(Work.READ, _Worker)
+            worker = await made_off_loop(Work.READ, _Worker, _Worker.end)
         except OSError as error:
             why = f"no process can be started for a large call now: {error.strerror or error}; try again"
             raise Overloaded(why) from error
@@ -112,8 +113,7 @@ class LargeCalls:
 
     async def _end(self, worker: _Worker) -> None:
         self._all.discard(worker)
-        worker.kill()
-        await off_loop(Work.REMOVE, worker.wait)
+        await off_loop(Work.REMOVE, worker.end)
 
 
 class _Worker:
@@ -177,10 +177,15 @@ class _Worker:
         """End the process at once."""
         self._process.kill()
 
-    def wait(self) -> None:
-        """Return when it has ended; then all that it held is free."""
+    def end(self) -> None:
+        """End it, and return when it has ended; then all that it held is free."""
+        self._process.kill()
         self._process.wait()
         self._socket.close()
+
+
+def _close(file: BinaryIO) -> None:
+    file.close()
 
 
 def _memory_with(body: bytes) -> int:

@@ -9,9 +9,12 @@ from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
 from gristmill.errors import Overloaded
+from gristmill.off_loop import Work, off_loop
 
-__all__ = ["TooLong", "in_thread", "no_thread", "portable", "spare_loop"]
+__all__ = ["TooLong", "in_thread", "made_off_loop", "no_thread", "portable", "spare_loop"]
 
+#: So that nothing collects them before they are done.
+_undoing: set[asyncio.Future[object]] = set()
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -55,6 +58,23 @@ async def in_thread(executor: Executor, function: Callable[P, T], *args: P.args,
         task = asyncio.current_task()
         if task is None or not task.cancelling():
             raise no_thread() from None  # the executor was shut down before its turn
+        raise
+
+
+async def made_off_loop(work: Work, make: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """As `off_loop` with `make`; if the caller leaves meanwhile, `undo` gets what was made, in a thread."""
+    making = asyncio.ensure_future(off_loop(work, make))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+
+        def unmake(made: asyncio.Future[T]) -> None:
+            if not made.cancelled() and made.exception() is None:
+                undoing = asyncio.ensure_future(off_loop(Work.REMOVE, undo, made.result()))
+                _undoing.add(undoing)
+                undoing.add_done_callback(_undoing.discard)
+
+        making.add_done_callback(unmake)
         raise
 
 

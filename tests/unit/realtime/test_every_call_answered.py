@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from gristmill.calls import Answer
 from gristmill.errors import InvalidInput, Overloaded
+from gristmill.off_loop import Work
 from gristmill.realtime import container
 from gristmill.realtime.model import Model, load
 from gristmill.realtime.scorer import Scorer
-from gristmill.realtime.threads import TooLong, in_thread
+from gristmill.realtime.threads import TooLong, in_thread, made_off_loop
 from gristmill.realtime.waiting import Waiting
 from tests.realtime_models import model_file
 
@@ -228,3 +229,23 @@ def test_a_model_whose_sample_cannot_be_run_counts_as_slow() -> None:
     made.raw = lambda tensors: 1 / 0  # type: ignore[assignment, return-value, method-assign]
     made.measure()
     assert made.cost(1) >= 1.0
+
+
+async def test_what_is_made_for_a_caller_who_has_left_is_undone() -> None:
+    begun, going, undone = threading.Event(), threading.Event(), threading.Event()
+
+    def make() -> str:
+        begun.set()
+        assert going.wait(10)
+        return "made"
+
+    async def caller() -> str:
+        return await made_off_loop(Work.READ, make, lambda made: undone.set() if made == "made" else None)
+
+    leaves = asyncio.create_task(caller())
+    assert await asyncio.to_thread(begun.wait, 10)
+    leaves.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    going.set()
+    assert await asyncio.to_thread(undone.wait, 10)

@@ -170,6 +170,7 @@ async def test_no_process_is_left_when_the_node_has_ended(store: Store) -> None:
 async def test_no_body_holds_the_loop(store: Store, body: bytes) -> None:
     realtime = Realtime(store, RealtimeSettings())
     await realtime.score(ONE, columns(1))
+    await realtime.score(ONE, columns(ROWS))  # a process is there
     stalls = Stalls()
     with contextlib.suppress(InvalidInput):  # of those that are no rows
         await realtime.score(ONE, body)
