@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["STREAM", "encode", "read"]
+    from gristmill.realtime.model import Model
+
+__all__ = ["STREAM", "ArrowCall", "encode", "read"]
 
 STREAM = "application/vnd.apache.arrow.stream"
 #: What a file begins with; a stream follows it, and a footer that only those need who seek.
@@ -27,6 +29,35 @@ _FILE = b"ARROW1\0\0"
 _QUICK = 64 * 1024
 #: How Arrow 0.17 named the compression of a message.
 _OLD_COMPRESSION = b"ARROW:experimental_compression"
+
+
+class ArrowCall:
+    """One call with Arrow data: called, it gives the rows for a model."""
+
+    def __init__(self, body: bytes, *, arrow: bool) -> None:
+        self._body = body
+        self._arrow = arrow
+        self._outputs: Sequence[Output] = ()
+
+    def __call__(self, model: Model) -> Rows:
+        """Raises as `read`."""
+        self._outputs = model.description.outputs
+        return read(self._body, model.reader)
+
+    @property
+    def encode(self) -> Callable[[Sequence[Sequence[Any]]], bytes] | None:
+        """Makes the answer's body of its columns; None where it is JSON as of other calls."""
+        return self._encode if self._arrow else None
+
+    def _encode(self, columns: Sequence[Sequence[Any]]) -> bytes:
+        return encode(columns, self._outputs)
+
+    def form(self) -> dict[str, Any]:
+        """What it is made of in another process, beside its body."""
+        return {"form": "arrow", "arrow": self._arrow}
+
+    def told(self, said: dict[str, Any]) -> None:
+        """Nothing has to be known of an answer."""
 
 
 def read(body: bytes, reader: Reader) -> Rows:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import structlog
@@ -23,12 +23,12 @@ from gristmill.errors import GristmillError, Overloaded, ShellDied, TimedOut
 from gristmill.off_loop import Work, off_loop
 from gristmill.realtime.threads import made_off_loop
 
-__all__ = ["LARGE", "LargeCalls"]
+__all__ = ["LARGE", "LargeCalls", "Portable"]
 
 log = structlog.get_logger("gristmill.realtime")
 
 #: Bytes of a body from which on a call is scored in another process.
-LARGE = 1024 * 1024
+LARGE = 512 * 1024
 #: What the interpreter is to run.
 PROGRAM = ("-m", "gristmill.realtime.large_worker")
 #: What the program may see of the server's environment; no secret is among them.
@@ -37,6 +37,16 @@ _IDLE_SECONDS = 60.0
 _RAISED: dict[str, type[Exception]] = {
     name: found for name in errors.__all__ if issubclass(found := getattr(errors, name), GristmillError)
 }
+
+
+class Portable(Protocol):
+    """A call that can be made again in another process, of its body and its form."""
+
+    def form(self) -> dict[str, Any]:
+        """What `large_worker` makes it of, beside the body: JSON."""
+
+    def told(self, said: dict[str, Any]) -> None:
+        """What the call over there has come to know as it encoded the answer."""
 
 
 class LargeCalls:
@@ -53,19 +63,20 @@ class LargeCalls:
         self._closed = False
         self.calls = 0
 
-    async def score(self, digest: str, body: bytes) -> bytes:
-        """The answer's body to a caller's JSON, by the model with this digest.
+    async def score(self, digest: str, body: bytes, call: Portable | None = None) -> bytes:
+        """The answer's body to `call`, or else to a caller's JSON, by the model with this digest.
 
         Raises what scoring raises; OSError and NotFound where the model cannot be opened; ShellDied when the
         process ended; TimedOut. A caller who leaves ends the process that works for him.
         """
+        asked = {"digest": digest, **(call.form() if call is not None else {})}
         async with self._places:
             model = await made_off_loop(Work.READ, lambda: self._open(digest), _close)
             with model:
                 worker = self._idle.pop() if self._idle else await self._start()
                 try:
                     async with asyncio.timeout(self._seconds):
-                        told, answer = await worker.run(digest, body, model.fileno())
+                        told, answer = await worker.run(asked, body, model.fileno())
                 except TimeoutError:
                     raise TimedOut(f"scoring took longer than {self._seconds:g} s") from None
                 finally:
@@ -73,6 +84,8 @@ class LargeCalls:
         self.calls += 1
         if "kind" in told:
             raise _RAISED.get(told["kind"], RuntimeError)(told["message"])
+        if call is not None:
+            call.told(told)
         return answer
 
     async def close(self) -> None:
@@ -142,7 +155,7 @@ class _Worker:
         self.calls = 0
         self.ending: asyncio.Task[None] | None = None
 
-    async def run(self, digest: str, body: bytes, model: int) -> tuple[dict[str, Any], bytes]:
+    async def run(self, asked: dict[str, Any], body: bytes, model: int) -> tuple[dict[str, Any], bytes]:
         """What the process tells of a call, and the answer. Raises ShellDied."""
         self.free = False
         self.calls += 1
@@ -150,7 +163,7 @@ class _Worker:
         try:
             answer = os.memfd_create("answer", os.MFD_CLOEXEC)
             try:
-                told = await self._ask(msgspec.json.encode({"digest": digest}), [sent, answer, model])
+                told = await self._ask(msgspec.json.encode(asked), [sent, answer, model])
                 self.free = True
                 return told, await off_loop(Work.WRITE, _content_of, answer)
             finally:

@@ -18,16 +18,20 @@ from gristmill.background import Background
 from gristmill.calls import Answer, StageTimes
 from gristmill.errors import GristmillError, NotFound
 from gristmill.off_loop import Work, off_loop
-from gristmill.realtime.large import LARGE, LargeCalls
+from gristmill.realtime.large import LARGE, LargeCalls, Portable
 from gristmill.realtime.loading import Loading, not_loaded
 from gristmill.realtime.threads import TooLong, in_thread
 from gristmill.realtime.waiting import Waiting
 from gristmill.services import Runtime, ServiceVersion
 
 if TYPE_CHECKING:
+    from gristmill.realtime.arrow import ArrowCall
+    from gristmill.realtime.inference import Inference
     from gristmill.realtime.model import Model
     from gristmill.realtime.rows import Rows
     from gristmill.realtime.scorer import Encode, Scorer
+
+    PortableCall = ArrowCall | Inference
 
 __all__ = ["Realtime", "RealtimeSettings"]
 
@@ -90,20 +94,28 @@ class Realtime:
         where it never can.
         """
         if len(body) >= LARGE:
-            return await self._score_large(service, body)
+            return await self._score_large(service, body, None)
         return await self.score_rows(service, lambda model: model.reader.read(body), size=len(body))
 
-    async def _score_large(self, service: ServiceVersion, body: bytes) -> Answer:
+    async def _score_large(self, service: ServiceVersion, body: bytes, call: Portable | None) -> Answer:
         """As `score`, in another process. Raises ShellDied, TimedOut, too."""
         start = perf_counter()
         self._waiting.add(len(body))
         try:
-            answer = await self._large.score(service.content or "", body)
+            answer = await self._large.score(service.content or "", body, call)
         except (OSError, NotFound) as error:
             raise not_loaded(service, error) from error
         finally:
             self._waiting.bytes -= len(body)
         return Answer(answer, True, StageTimes(0, 0, 0, int((perf_counter() - start) * 1e6), 0))
+
+    async def score_call(
+        self, service: ServiceVersion, call: PortableCall, body: bytes, encode: Encode | None
+    ) -> Answer:
+        """Score a call that came as `body`, here or, where that is large, elsewhere. Raises as `score`."""
+        if len(body) >= LARGE:
+            return await self._score_large(service, body, call)
+        return await self.score_rows(service, call, size=len(body), encode=encode)
 
     async def score_rows(
         self,
