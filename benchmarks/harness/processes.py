@@ -15,7 +15,7 @@ import httpx
 
 from .home import Unavailable
 
-__all__ = ["Server", "free_port"]
+__all__ = ["Server", "family", "free_port", "pss_kb"]
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -82,32 +82,37 @@ class Server:
 
     def family(self) -> list[int]:
         """The server's process and all that descend from it."""
-        children: dict[int, list[int]] = {}
-        for pid, fields in _all_stats():
-            children.setdefault(int(fields[1]), []).append(pid)
-        found, new = [], [self.process.pid]
-        while new:
-            pid = new.pop()
-            found.append(pid)
-            new.extend(children.get(pid, ()))
-        return found
+        return family(self.process.pid)
 
     def pss_mb(self) -> float:
         """Memory of the whole family in MB: each shared page counted in equal parts by those who share it."""
-        return sum(_pss_kb(pid) for pid in self.family()) / 1024
+        return sum(pss_kb(pid) for pid in self.family()) / 1024
 
     def pss_by_program(self) -> dict[str, float]:
         """The same, by program name, with the server's own process under `server`."""
         found: dict[str, float] = {}
         for pid in self.family():
             name = "server" if pid == self.process.pid else _program(pid)
-            found[name] = found.get(name, 0.0) + _pss_kb(pid) / 1024
+            found[name] = found.get(name, 0.0) + pss_kb(pid) / 1024
         return found
 
     def cpu_seconds(self) -> float:
         """User and system time of the family so far, that of its ended children included."""
         family = set(self.family())
         return sum(sum(map(int, fields[11:15])) for pid, fields in _all_stats() if pid in family) / TICKS
+
+
+def family(root: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for pid, fields in _all_stats():
+        children.setdefault(int(fields[1]), []).append(pid)
+    found, new = [], [root]
+    while new:
+        pid = new.pop()
+        found.append(pid)
+        new.extend(children.get(pid, ()))
+    return found
 
 
 def _all_stats() -> list[tuple[int, list[str]]]:
@@ -125,7 +130,8 @@ def _stat(pid: int) -> list[str]:
     return text[text.rindex(")") + 2 :].split()
 
 
-def _pss_kb(pid: int) -> int:
+def pss_kb(pid: int) -> int:
+    """Memory of a process in KiB, each shared page counted in equal parts by those who share it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from gristmill.moving import Moving
     from gristmill.registry import Registry
 
-__all__ = ["Node", "open_node"]
+__all__ = ["Node", "Ports", "open_node"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What is put between a node and its surroundings, by programs that look at how it bears faults."""
+
+    blobs: Callable[[DirectoryBlobs], DirectoryBlobs] = lambda blobs: blobs
+    launcher: Callable[[LocalLauncher], LocalLauncher] = lambda launcher: launcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +69,15 @@ class _Scoring(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def open_node(settings: Settings) -> AsyncIterator[Node]:
+async def open_node(settings: Settings, ports: Ports | None = None) -> AsyncIterator[Node]:
     """Build and start a node; on leaving, its shells have ended and its database is closed."""
     async with contextlib.AsyncExitStack() as stack:
         bundles = find_bundles(settings.publish) if settings.publish else []
         data = _make_data(settings.data)
         stack.enter_context(_sole_user_of(data))
-        blobs = _open_blobs(settings.blobs or data / "blobs")
-        scoring = await _start_scoring(settings, data, blobs, stack)
+        ports = ports or Ports()
+        blobs = ports.blobs(_open_blobs(settings.blobs or data / "blobs"))
+        scoring = await _start_scoring(settings, data, blobs, ports, stack)
         dispatcher = scoring.dispatcher
         # The shells start in processes of their own, while this one imports the rest.
         from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
@@ -115,7 +124,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
 
 
 async def _start_scoring(
-    settings: Settings, data: Path, blobs: DirectoryBlobs, stack: contextlib.AsyncExitStack
+    settings: Settings, data: Path, blobs: DirectoryBlobs, ports: Ports, stack: contextlib.AsyncExitStack
 ) -> _Scoring:
     """Shells that start, and native scoring."""
     isolation, warnings = await asyncio.to_thread(
@@ -125,8 +134,9 @@ async def _start_scoring(
         network=settings.shell_network,
         bubblewrap=settings.bubblewrap,
     )
-    launcher = _launcher(settings, data, isolation)
-    stack.push_async_callback(launcher.close)
+    local = _launcher(settings, data, isolation)
+    stack.push_async_callback(local.close)
+    launcher = ports.launcher(local)
     if Runtime.R not in launcher.runtimes:
         warnings.append("there is no R on this machine: only Python services can be published")
     realtime = Realtime(blobs.open_now, settings.realtime)

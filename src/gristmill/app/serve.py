@@ -158,7 +158,8 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
         int, _option("--model-mib", "Largest file of a realtime model, MiB.", _REALTIME, min=1)
     ] = 512,
     realtime_threads: Annotated[
-        int | None, _option("--realtime-threads", "Runs at a time; default: processors.", _REALTIME, min=1)
+        int | None,
+        _option("--realtime-threads", "Runs of a model at a time; default: processors.", _REALTIME, min=1),
     ] = None,
     admin_password: Annotated[
         str | None, typer.Option(envvar="GRISTMILL_ADMIN_PASSWORD", hidden=True, show_default=False)

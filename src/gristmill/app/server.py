@@ -12,7 +12,7 @@ import structlog
 
 from gristmill.app.descriptors import raise_limit
 from gristmill.app.logs import loop_failed
-from gristmill.app.node import Node, open_node
+from gristmill.app.node import Node, Ports, open_node
 from gristmill.app.settings import Settings
 from gristmill.app.stopping import Deadline, Stopping, place
 from gristmill.errors import GristmillError
@@ -44,6 +44,7 @@ def run(
     announce: Callable[[Node, str], None],
     tell: Callable[[str], None] = log.info,
     deadline: Deadline | None = None,
+    ports: Ports | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is called once, when requests are answered.
 
@@ -57,7 +58,7 @@ def run(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().set_exception_handler(loop_failed)
             try:
-                runner.run(_serve(settings, announce, tell, ending))
+                runner.run(_serve(settings, announce, tell, ending, ports))
             finally:
                 ending.within(_LEAVE_SECONDS, runner.get_loop())
     finally:
@@ -86,12 +87,13 @@ async def _serve(
     announce: Callable[[Node, str], None],
     tell: Callable[[str], None],
     deadline: Deadline,
+    ports: Ports | None,
 ) -> None:
     stopping = Stopping(deadline, longest=settings.drain_seconds + settings.close_seconds)
     stopping.listen()
     descriptors = raise_limit()
     with _bind(settings.host, settings.port) as listener:
-        opening = open_node(settings)
+        opening = open_node(settings, ports)
         node = await _unless(stopping.asked, opening.__aenter__())
         if node is None:
             return

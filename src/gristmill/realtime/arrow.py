@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,22 +12,56 @@ from gristmill.errors import InvalidInput, NotSupported
 from gristmill.realtime.arrays import check_cells
 from gristmill.realtime.description import Output
 from gristmill.realtime.rows import Reader, Rows
+from gristmill.realtime.threads import spare_loop
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["STREAM", "encode", "read"]
+    from gristmill.realtime.model import Model
+
+__all__ = ["STREAM", "ArrowCall", "encode", "read"]
 
 STREAM = "application/vnd.apache.arrow.stream"
 #: What a file begins with; a stream follows it, and a footer that only those need who seek.
 _FILE = b"ARROW1\0\0"
+#: Cells that are read within the event loop: a column of nulls has any number of them in a few bytes.
+_QUICK = 64 * 1024
 #: How Arrow 0.17 named the compression of a message.
 _OLD_COMPRESSION = b"ARROW:experimental_compression"
 
 
+class ArrowCall:
+    """One call with Arrow data: called, it gives the rows for a model."""
+
+    def __init__(self, body: bytes, *, arrow: bool) -> None:
+        self._body = body
+        self._arrow = arrow
+        self._outputs: Sequence[Output] = ()
+
+    def __call__(self, model: Model) -> Rows:
+        """Raises as `read`."""
+        self._outputs = model.description.outputs
+        return read(self._body, model.reader)
+
+    @property
+    def encode(self) -> Callable[[Sequence[Sequence[Any]]], bytes] | None:
+        """Makes the answer's body of its columns; None where it is JSON as of other calls."""
+        return self._encode if self._arrow else None
+
+    def _encode(self, columns: Sequence[Sequence[Any]]) -> bytes:
+        return encode(columns, self._outputs)
+
+    def form(self) -> dict[str, Any]:
+        """What it is made of in another process, beside its body."""
+        return {"form": "arrow", "arrow": self._arrow}
+
+    def told(self, said: dict[str, Any]) -> None:
+        """Nothing has to be known of an answer."""
+
+
 def read(body: bytes, reader: Reader) -> Rows:
-    """The rows of a stream or a file. Raises InvalidInput that names the column; NotSupported."""
+    """The rows of a stream or a file. Raises InvalidInput that names the column; NotSupported; TooLong."""
     pyarrow = _pyarrow()
     try:
         arrays = _arrays(body, pyarrow)
@@ -87,6 +121,7 @@ def _arrays(body: bytes, pyarrow: Any) -> dict[str, NDArray[Any]]:
         for batch in stream:
             rows += batch.num_rows
             check_cells(rows, len(schema.names))
+            spare_loop(rows * len(schema.names), _QUICK)
             batch.validate(full=True)
             batches.append(batch)
     table = pyarrow.Table.from_batches(batches, schema)

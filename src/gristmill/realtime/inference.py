@@ -48,10 +48,10 @@ _decoder = msgspec.json.Decoder(_Request)
 
 
 class Inference:
-    """One call: `rows` for the model, then `encode` for the answer. Of `name` and `version`."""
+    """One call: called, it gives the rows for a model; then `encode` the answer. Of `name` and `version`."""
 
     def __init__(self, body: bytes, json_length: bytes | None, name: str, version: str) -> None:
-        """Read the request; `json_length` as its header has it. Raises InvalidInput."""
+        """Of a body, with `json_length` as its header has it; the call reads it. Raises InvalidInput."""
         if json_length is None:
             text, self._binary = body, memoryview(b"")
         else:
@@ -61,16 +61,28 @@ class Inference:
                     "the header Inference-Header-Content-Length has to be the length of the JSON in the body"
                 )
             text, self._binary = body[:length], memoryview(body)[length:]
-        try:
-            self._request = _decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidInput(f"the body is no inference request: {error}") from None
+        self._text = text
+        self._sent_length = json_length
         self._service = (name, version)
         self._outputs: list[tuple[int, Output, bool]] = []
         self.json_length: int | None = None  #: of the answer, where binary tensors follow; set by `encode`
 
-    def rows(self, model: Model) -> Rows:
+    def form(self) -> dict[str, Any]:
+        """What it is made of in another process, beside its body."""
+        length = None if self._sent_length is None else self._sent_length.decode()
+        name, version = self._service
+        return {"form": "v2", "jsonLength": length, "name": name, "version": version}
+
+    def told(self, said: dict[str, Any]) -> None:
+        """What `encode` found there."""
+        self.json_length = said["jsonLength"]
+
+    def __call__(self, model: Model) -> Rows:
         """The rows that were sent. Raises InvalidInput that names the tensor or the column."""
+        try:
+            self._request = _decoder.decode(self._text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidInput(f"the body is no inference request: {error}") from None
         self._outputs = self._wanted(model.description.outputs)
         arrays = self._arrays()
         names = [column.name for column in model.description.columns]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import structlog
 
 from gristmill.errors import InvalidInput
 from gristmill.realtime.container import Container
-from gristmill.realtime.description import OUTPUT, Description, Output, parse
+from gristmill.realtime.description import INPUT, OUTPUT, Description, Output, parse
 from gristmill.realtime.rows import Reader
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ _BEFORE = (
 _AFTER = b'}},"outputFiles":{},"consoleOutput":"","changedFiles":[]}'
 #: Rows from which on a run tells what a row costs, not what a run costs.
 _MANY = 64
+#: Seconds of a run of one row from which on nothing more has to be known of a model.
+_SLOW = 0.005
+#: What a run is taken to cost, seconds, before there was one.
+_UNKNOWN = 1.0
+
+log = structlog.get_logger("gristmill.realtime")
 
 
 class Model:
@@ -46,6 +53,30 @@ class Model:
         self._seconds_per_run = 20e-6
         self._seconds_per_row = 1e-6
 
+    def measure(self) -> None:
+        """Learn what runs cost from rows of the sample, before a caller waits for one.
+
+        A model whose rows cannot be run here counts as a slow one until a run tells otherwise.
+        """
+        self._seconds_per_run = _UNKNOWN
+        sample = {name: cells[:_MANY] for name, cells in self.description.sample.columns.items()}
+        try:
+            tensors = self.reader.read(msgspec.json.encode({INPUT: sample})).tensors
+            many = [np.resize(tensor, (4 * _MANY, *tensor.shape[1:])) for tensor in tensors]
+            for _ in range(2):  # the first run of a graph also has its memory laid out
+                self._seconds_per_run = self._timed([tensor[:1] for tensor in many], 1)
+                if self._seconds_per_run > _SLOW:
+                    return
+            took = self._timed(many, 4 * _MANY)
+            self._seconds_per_row = max((took - self._seconds_per_run) / (4 * _MANY), 1e-7)
+        except Exception as error:  # noqa: BLE001 - whoever calls it is told
+            log.warning("model_not_measured", error=str(error))
+
+    def _timed(self, tensors: Sequence[NDArray[Any]], rows: int) -> float:
+        start = perf_counter()
+        self._columns(tensors, rows)
+        return perf_counter() - start
+
     def cost(self, rows: int) -> float:
         """Seconds that a run of so many rows is expected to take."""
         return self._seconds_per_run + rows * self._seconds_per_row
@@ -59,8 +90,12 @@ class Model:
         if rows > MOST_ROWS:
             return self._run_in_pieces(tensors, rows)
         start = perf_counter()
-        found = dict(zip(self._tensors, self.raw(tensors), strict=True))
+        found = self._columns(tensors, rows)
         self._learn(perf_counter() - start, rows)
+        return found
+
+    def _columns(self, tensors: Sequence[NDArray[Any]], rows: int) -> list[list[Any]]:
+        found = dict(zip(self._tensors, self.raw(tensors), strict=True))
         return [encoder.values(found[encoder.tensor], rows) for encoder in self._outputs]
 
     def _run_in_pieces(self, tensors: Sequence[NDArray[Any]], rows: int) -> list[list[Any]]:
@@ -115,12 +150,26 @@ class _Encoder:
         if wanted == "character" and kind in "iu":
             known = (column >= 0) & (column < len(self._labels) - 1)
             column = self._labels[np.where(known, column, -1)]
-        elif wanted == "integer" and kind == "f":
-            return [None if isnan(value) else int(value) for value in column.tolist()]
+        elif wanted == "integer":
+            self._check_whole(column)
+            if kind == "f":
+                return [None if isnan(value) else int(value) for value in column.tolist()]
         elif wanted == "logical" and kind != "b":
             return [None if isnan(value) else bool(value) for value in column.tolist()]
         found: list[Any] = column.tolist()
         return found
+
+    def _check_whole(self, column: NDArray[Any]) -> None:
+        """Raise InvalidInput for what no integer of 64 bits can say."""
+        kind = column.dtype.kind
+        beyond = np.abs(column) >= 2.0**63 if kind == "f" else column >= 2**63 if kind == "u" else None
+        if beyond is not None and beyond.any():
+            row = int(beyond.argmax())
+            raise InvalidInput(
+                f"output {self._output.name!r} is declared integer, and the model gives {column[row]} for "
+                f"row {row + 1}: it is infinite or beyond 64 bits. Send rows like those that the "
+                "model was fitted on, or publish it with a numeric output"
+            )
 
     def column(self, tensor: NDArray[Any], rows: int) -> NDArray[Any]:
         """The tensor's column [rows]; raises InvalidInput if the tensor has another shape."""
@@ -139,7 +188,9 @@ def load(container: Container) -> Model:
     if description.payload != "onnx":
         raise InvalidInput("the model is not a graph: it was never vetted")
     size = 2 * len(container.payload) + 2**20
-    return Model(description, open_session(container.payload), size)
+    model = Model(description, open_session(container.payload), size)
+    model.measure()
+    return model
 
 
 def open_session(graph: bytes) -> onnxruntime.InferenceSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from typing import BinaryIO, NamedTuple
@@ -12,10 +13,12 @@ from typing import BinaryIO, NamedTuple
 import structlog
 
 from gristmill import errors
-from gristmill.errors import GristmillError, InvalidInput, TimedOut
+from gristmill.errors import GristmillError, InvalidInput, Overloaded, TimedOut
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore
 from gristmill.realtime import container
 from gristmill.realtime.description import Description, parse
+from gristmill.realtime.threads import made_off_loop
 from gristmill.schema import Parameter
 
 __all__ = ["Accepted", "Publisher"]
@@ -24,6 +27,7 @@ log = structlog.get_logger("gristmill.realtime")
 
 #: What the program may see of the server's environment; no secret is among them.
 _PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
+_MOST_SAID = 1024 * 1024  #: bytes of what the program may say, of which the last line is the verdict
 #: What the interpreter is to run.
 PROGRAM = ("-m", "gristmill.realtime.vetting")
 _REFUSALS: dict[str, type[GristmillError]] = {
@@ -49,10 +53,16 @@ class Publisher:
         self._places = asyncio.Semaphore(at_once)
 
     async def accept(self, source: BinaryIO) -> Accepted:
-        """Vet the model in `source`, a file, and keep what is scored. Raises as `vet`."""
-        with tempfile.TemporaryFile() as target:
+        """Vet the model in `source`, a file, and keep what is scored. Raises as `vet`; Overloaded."""
+        try:
+            target = await off_loop(Work.READ, tempfile.TemporaryFile)
+        except OSError as error:
+            raise _not_now(error) from error
+        try:
             described = await self.vet(source, target)
             blob = await self._blobs.put(target)
+        finally:
+            await asyncio.shield(off_loop(Work.REMOVE, target.close))
         return Accepted(described.inputs(), described.results(), blob.digest)
 
     async def vet(self, source: BinaryIO, target: BinaryIO) -> Description:
@@ -71,33 +81,77 @@ class Publisher:
             ) from None
         if "refused" in verdict:
             raise _REFUSALS.get(verdict["kind"], InvalidInput)(verdict["refused"])
-        target.seek(0)
-        found = await asyncio.to_thread(lambda: container.read(target.read()))
-        target.seek(0)
-        return parse(found.description)
+        return await off_loop(Work.WRITE, _described, target)
 
     async def _run(self, source: BinaryIO, target: BinaryIO) -> tuple[int, bytes]:
-        inherited = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *PROGRAM,
-            str(self.limit),
-            stdin=source,
-            stdout=target,
-            stderr=asyncio.subprocess.PIPE,
-            env={**inherited, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            cwd="/",
-        )
+        """Exit status of the program and what it said. Raises TimedOut, Overloaded."""
+        try:
+            checking = await made_off_loop(
+                Work.READ, lambda: _Checking(source, target, self.limit), _Checking.result
+            )
+        except OSError as error:
+            raise _not_now(error) from error
         try:
             async with asyncio.timeout(self._seconds):
-                _, said = await process.communicate()
+                await checking.ended()
         except TimeoutError:
             raise TimedOut(f"checking the model took longer than {self._seconds:g} s") from None
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return process.returncode or 0, said
+            status, said = await asyncio.shield(off_loop(Work.READ, checking.result))
+        return status, said
+
+
+class _Checking:
+    """The program that checks a model, started: in a thread, because that takes a large server a while."""
+
+    def __init__(self, source: BinaryIO, target: BinaryIO, limit: int) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `result` closes it
+        inherited = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 - our own words only
+                [sys.executable, *PROGRAM, str(limit)],
+                stdin=source,
+                stdout=target,
+                stderr=self._said,
+                env={**inherited, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                cwd="/",
+            )
+        except BaseException:
+            self._said.close()
+            raise
+
+    async def ended(self) -> None:
+        """Return when the process has ended."""
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        descriptor = os.pidfd_open(self.process.pid)
+        loop.add_reader(descriptor, ended.cancel)
+        try:
+            await asyncio.wait([ended])
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    def result(self) -> tuple[int, bytes]:
+        """Exit status, and the end of what it said; it is ended if it has not."""
+        with self._said:
+            self.process.kill()
+            status = self.process.wait()
+            size = self._said.seek(0, os.SEEK_END)
+            self._said.seek(max(0, size - _MOST_SAID))
+            return status, self._said.read()
+
+
+def _not_now(error: OSError) -> Overloaded:
+    return Overloaded(f"the model cannot be checked now: {error.strerror or error}; try again in a moment")
+
+
+def _described(target: BinaryIO) -> Description:
+    """The description of the model in `target`, which is then at its start again."""
+    target.seek(0)
+    found = container.read(target.read())
+    target.seek(0)
+    return parse(found.description)
 
 
 def _ending(status: int) -> str:

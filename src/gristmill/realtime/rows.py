@@ -15,6 +15,7 @@ from gristmill.errors import InvalidInput
 from gristmill.realtime.arrays import first_missing, in_order, missing_error
 from gristmill.realtime.description import INPUT, Column, Description, Feed
 from gristmill.realtime.many_rows import LONG, matrix_of
+from gristmill.realtime.threads import spare_loop
 from gristmill.schema import FrameValue
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _JSON_TYPES: dict[str, Any] = {
 }
 #: Rows from which on what a call costs are its cells.
 _MANY = 64
+#: Bytes of a body that is read cell by cell within the event loop: some milliseconds.
+_QUICK = 32 * 1024
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -82,7 +85,7 @@ class Reader:
         return list[_Whole] if column.name in self._whole else _JSON_TYPES[column.type]
 
     def read(self, body: bytes) -> Rows:
-        """The rows of a caller's JSON. Raises InvalidInput that names the column and what is wrong."""
+        """The rows of a caller's JSON. Raises TooLong; InvalidInput that names column and fault."""
         if self._plain and len(body) >= LONG:
             matrix = matrix_of(body, self._parameter.columns)
             if matrix is not None:
@@ -124,7 +127,11 @@ class Reader:
         return Rows(len(matrix), [np.ascontiguousarray(matrix, dtype=self._feeds[0].dtype)])
 
     def _read_slowly(self, body: bytes) -> Rows:
-        """What is not the plain form: rows as records, other types that fit, or an error to explain."""
+        """What is not the plain form: rows as records, other types that fit, or an error to explain.
+
+        Raises TooLong for what has to be read in a thread.
+        """
+        spare_loop(len(body), _QUICK)
         try:
             sent = msgspec.json.decode(body or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

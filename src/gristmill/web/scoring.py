@@ -110,14 +110,8 @@ class Scoring:
         # Imported here: a server without realtime services has no use for numpy.
         from gristmill.realtime import arrow
 
-        model = await self._realtime.model(service)
-        outputs = model.description.outputs
-        return await self._realtime.score_rows(
-            service,
-            lambda model: arrow.read(body, model.reader),
-            size=len(body),
-            encode=(lambda columns: arrow.encode(columns, outputs)) if media is _ARROW else None,
-        )
+        call = arrow.ArrowCall(body, arrow=media is _ARROW)
+        return await self._realtime.score_call(service, call, body, call.encode)
 
     async def _send(
         self, send: Send, answer: Answer, media: tuple[bytes, bytes], request_id: bytes, scope: Scope

@@ -121,9 +121,7 @@ class Inferring:
         from gristmill.realtime.inference import Inference
 
         call = Inference(body, headers.get(_JSON_LENGTH), service.name, service.version)
-        answer = await self._context.realtime.score_rows(
-            service, call.rows, size=len(body), encode=call.encode
-        )
+        answer = await self._context.realtime.score_call(service, call, body, call.encode)
         if call.json_length is None:
             return answer.body, [_JSON]
         return answer.body, [_BINARY, (_JSON_LENGTH, b"%d" % call.json_length)]

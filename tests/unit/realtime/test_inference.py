@@ -65,7 +65,7 @@ def sent(tensors: list[dict[str, Any]], blobs: bytes | None = None, **more: Any)
 
 
 def scored(call: Inference, made: Model = PLAIN) -> bytes:
-    rows = call.rows(made)
+    rows = call(made)
     return call.encode(made.run(rows.tensors, rows.rows))
 
 
@@ -208,14 +208,14 @@ def test_a_length_that_is_not_that_of_the_json_is_refused(length: bytes) -> None
 )
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="no inference request"):
-        Inference(body, None, "m", "1")
+        Inference(body, None, "m", "1")(load(container.read(model_file())))
 
 
 def test_outputs_that_the_model_does_not_have_are_refused() -> None:
     with pytest.raises(InvalidInput, match="no output 'Sum'; it has 'Score', 'Count'"):
-        sent(ABC, outputs=[{"name": "Sum"}]).rows(PLAIN)
+        sent(ABC, outputs=[{"name": "Sum"}])(PLAIN)
     with pytest.raises(InvalidInput, match="no classification extension"):
-        sent(ABC, outputs=[{"name": "Score", "parameters": {"classification": 2}}]).rows(PLAIN)
+        sent(ABC, outputs=[{"name": "Score", "parameters": {"classification": 2}}])(PLAIN)
 
 
 def test_metadata_name_datatypes_that_can_hold_what_the_columns_may_have() -> None:

@@ -152,6 +152,9 @@ class FakeRealtime:
     async def prepare(self, service: ServiceVersion) -> None:
         self.prepared.append(service)
 
+    async def try_out(self, service: ServiceVersion) -> None:
+        self.prepared.append(service)
+
 
 class FakePublisher:
     """Accepts models that begin as they should."""

@@ -35,10 +35,10 @@ class Doubling(FakeRealtime):
     async def model(self, service: ServiceVersion) -> Model:
         return self.loaded
 
-    async def score_rows(
-        self, service: ServiceVersion, rows: Callable[[Model], Any], *, size: int, encode: Any
+    async def score_call(
+        self, service: ServiceVersion, call: Callable[[Model], Any], body: bytes, encode: Any
     ) -> Answer:
-        made = rows(self.loaded)
+        made = call(self.loaded)
         columns = self.loaded.run(made.tensors, made.rows)
         return Answer((encode or self.loaded.answer)(columns), True, StageTimes(0, 0, 0, 0, 0))
 
@@ -149,7 +149,7 @@ async def test_a_defect_is_500_with_a_reference(server: Server, monkeypatch: pyt
     async def fail(*_: Any, **__: Any) -> Answer:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(server.realtime, "score_rows", fail)
+    monkeypatch.setattr(server.realtime, "score_call", fail)
     async with server.client() as client:
         answer = await client.post(INFER, json=REQUEST, headers={"X-Request-Id": "ref-1"})
     assert (answer.status_code, "ref-1" in answer.json()["error"]) == (500, True)

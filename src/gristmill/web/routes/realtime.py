@@ -121,7 +121,7 @@ async def _publish(
             **fields,
         )
     service = await context.registry.publish(draft, None, caller)
-    await context.realtime.prepare(service)
+    await context.realtime.try_out(service)
     where = {"Location": f"/services/{name}/{version}"}
     return render.json(f"{name} {version} is published: POST /api/{name}/{version} calls it.", 201, where)
 

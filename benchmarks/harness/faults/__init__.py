@@ -1,0 +1,1 @@
+"""A node whose surroundings fail at random, callers who check each answer, and the verdict."""
