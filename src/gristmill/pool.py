@@ -164,18 +164,18 @@ class Pool:
         await asyncio.gather(*(shell.gone() for shell in shells))
 
     def describe(self) -> dict[str, object]:
-        """Counts for `/status` and metrics."""
-        shells = list(self._members)
+        """Counts for `/status` and metrics; `error` is of the last start, if that failed."""
         return {
             "interpreter": self._launcher.runtimes[self.runtime],
-            "language": next((s.info.get("language") for s in shells if s.ready), None),
-            "shells": len(shells),
-            "ready": sum(shell.ready for shell in shells),
-            "busy": sum(bool(shell.inflight) for shell in shells),
+            "language": next((s.info.get("language") for s in self._members if s.ready), None),
+            "shells": len(self._members),
+            "ready": sum(shell.ready for shell in self._members),
+            "busy": sum(bool(shell.inflight) for shell in self._members),
             "queued": len(self._queue),
             "queued_batch_items": len(self._lanes),
             "initial": self._settings.initial,
             "maximum": self._settings.maximum,
+            "error": (self._why or "no reason is known") if self._failures else None,
         }
 
     # ShellKeeper

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from gristmill.errors import InvalidInput, NotSupported
+from gristmill.off_loop import Work, off_loop
 from gristmill.schema import ParameterType
 from gristmill.services import ServiceVersion
 
@@ -46,7 +46,7 @@ async def items(file: BinaryIO, parameter: str, rows: int) -> AsyncIterator[byte
     found = _items(file, parameter, rows)
     while True:
         try:
-            item = await asyncio.to_thread(next, found, None)
+            item = await off_loop(Work.COMPUTE, next, found, None)
         except (pyarrow.ArrowException, OSError, UnicodeError, OverflowError) as error:
             raise InvalidInput(f"the body is not valid Arrow data: {error}") from None
         if item is None:

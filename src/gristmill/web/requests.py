@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from starlette.types import Message, Receive
 
 from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
+from gristmill.off_loop import Work, off_loop
 
 __all__ = [
     "REQUEST_ID",
@@ -30,6 +31,8 @@ REQUEST_ID = "gristmill.request_id"
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = os.urandom(6).hex().encode()
 _numbers = count(1)
+#: What is gathered of a body in memory before it is written.
+_SPOOL_BYTES = 2**20
 
 
 class Disconnected(InvalidInput):
@@ -106,12 +109,21 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:
-    """Write the body to `file` as it comes, and rewind. Raises TooLarge; InvalidInput if empty."""
+    """Write the body to `file` as it comes, in a thread, and rewind.
+
+    Raises TooLarge; InvalidInput if empty.
+    """
     receive = limited(receive, limit)
+    size, parts, gathered = 0, [], 0
     message: dict[str, Any] = {"more_body": True}
     while message.get("more_body", False):
         message = dict(await receive())
-        file.write(message.get("body", b""))
-    if file.tell() == 0:
+        parts.append(message.get("body", b""))
+        gathered += len(parts[-1])
+        if gathered >= _SPOOL_BYTES or not message.get("more_body", False):
+            size += gathered
+            await off_loop(Work.WRITE, file.writelines, parts)
+            parts, gathered = [], 0
+    if size == 0:
         raise InvalidInput("the body is empty: send the serialized object as application/octet-stream")
-    file.seek(0)
+    await off_loop(Work.WRITE, file.seek, 0)  # writes what is in its buffer

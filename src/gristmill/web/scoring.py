@@ -9,12 +9,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gristmill.calls import Answer
-from gristmill.errors import Draining, GristmillError, InvalidInput
+from gristmill.errors import Draining, InvalidInput
 from gristmill.identity import Permission
 from gristmill.services import Runtime
 from gristmill.web.arrow import is_arrow
 from gristmill.web.context import Context
-from gristmill.web.problems import Problem, http_problem, problem, respond, unexpected
+from gristmill.web.problems import Problem, answer_to, http_problem, problem, respond
 from gristmill.web.requests import Disconnected, announced, bearer, find, new_id, read_body
 
 __all__ = ["Scoring", "refusal", "segments"]
@@ -150,10 +150,12 @@ def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None, by
 
 
 def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:
-    if isinstance(error, GristmillError):
-        return problem(error)
-    log.error("scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error)
-    return unexpected(request_id.decode())
+    answer, foreseen = answer_to(error, request_id.decode())
+    if not foreseen:
+        log.error(
+            "scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error
+        )
+    return answer
 
 
 def refusal(method: str) -> Problem:
