@@ -15,12 +15,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,19 +89,38 @@ class DirectoryBlobs:
         return await off_loop(Work.REMOVE, self._remove, unwanted, before)
 
     def _put(self, source: BinaryIO, limit: int | None) -> Blob:
-        with storing(self._path, "content"):
+        """What `source` raises is its own; only what befalls the store is told as the store's."""
+        with self._storing():
             descriptor, name = tempfile.mkstemp(dir=self._temporary)
-            try:
-                with os.fdopen(descriptor, "wb") as target:
-                    blob = _copy(source, target, limit)
-                    target.flush()
-                    os.fchmod(target.fileno(), 0o400)
-                    os.fsync(target.fileno())
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as target:
+                blob = self._copy(source, target, limit)
+                with self._storing():
+                    os.fchmod(descriptor, 0o400)
+                    os.fsync(descriptor)
+            with self._storing():
                 self._keep(name, blob.digest)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
         return blob
+
+    def _copy(self, source: BinaryIO, target: io.FileIO, limit: int | None) -> Blob:
+        digest = hashlib.sha256()
+        size = 0
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise TooLarge(f"the content is over the permitted {limit} bytes")
+            digest.update(chunk)
+            rest = memoryview(chunk)
+            with self._storing():
+                while rest:
+                    rest = rest[target.write(rest) :]
+        return Blob(digest.hexdigest(), size)
+
+    def _storing(self) -> AbstractContextManager[None]:
+        return storing(self._path, "content")
 
     def _keep(self, temporary: str, digest: str) -> None:
         """Replaces what is there already by the same bytes, whose age then starts anew."""
@@ -112,7 +132,7 @@ class DirectoryBlobs:
         """As `open`, for a caller who cannot wait: one system call."""
         if not _DIGEST.fullmatch(digest):
             raise NotFound(f"{digest[:64]!r} names no content")
-        with storing(self._path, "content"):
+        with self._storing():
             try:
                 return self._open_again(self._path / digest)
             except FileNotFoundError:
@@ -160,18 +180,6 @@ class DirectoryBlobs:
         with open(self._path / "lock", "r+b") as lock:
             fcntl.flock(lock, kind)  # released as the file is closed
             yield
-
-
-def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> Blob:
-    digest = hashlib.sha256()
-    size = 0
-    while chunk := source.read(_CHUNK):
-        size += len(chunk)
-        if limit is not None and size > limit:
-            raise TooLarge(f"the content is over the permitted {limit} bytes")
-        digest.update(chunk)
-        target.write(chunk)
-    return Blob(digest.hexdigest(), size)
 
 
 def _close_to_others(path: Path) -> None:
