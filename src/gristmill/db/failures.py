@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -18,6 +19,8 @@ __all__ = ["Translated", "damaged", "not_started", "overdue"]
 
 log = structlog.get_logger("gristmill.db.engine")
 
+#: What the driver says of a text that is none, before it shows it.
+_GARBLED = "Could not decode to UTF-8"
 _AWAY = "the database does not answer; try again shortly"
 #: Primary result codes of SQLite (sqlite.org/rescode.html).
 _SQLITE_IOERR, _SQLITE_CORRUPT, _SQLITE_FULL, _SQLITE_NOTADB = 10, 11, 13, 26
@@ -64,6 +67,9 @@ class Translated:
             ) from error
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             raise StateUnavailable(_AWAY) from error
+        if self._file is not None and _is_garbled(error):
+            assert error is not None
+            raise damaged(self._file, _text(error)) from error
         if isinstance(error, IntegrityError) or not isinstance(error, (DBAPIError, PoolTimeout)):
             return
         if not self._quiet:
@@ -144,8 +150,17 @@ def _one_line(text: str) -> str:
     return re.sub(r"^(FATAL|ERROR): +", "", tail).rstrip(".")
 
 
+def _is_garbled(error: BaseException | None) -> bool:
+    """Tells whether what was read is not what was written: SQLite keeps no checksums of texts."""
+    if isinstance(error, (UnicodeDecodeError, msgspec.DecodeError)):
+        return True
+    return isinstance(error, DBAPIError) and str(error.orig).startswith(_GARBLED)
+
+
 def _text(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error)
+    """The driver's message, without what users have stored."""
+    text = str(getattr(error, "orig", None) or error)
+    return text.partition(" with text ")[0] if text.startswith(_GARBLED) else text
 
 
 def _sqlstate(error: BaseException) -> str | None:
