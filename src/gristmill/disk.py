@@ -13,13 +13,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import structlog
 
 from gristmill.errors import GristmillError
 from gristmill.ports import StateUnavailable, StorageFull
 
-__all__ = ["Room", "explained", "full", "is_full", "look", "seconds_since_full", "storing", "unavailable"]
+__all__ = [
+    "Room",
+    "explained",
+    "folder_of",
+    "full",
+    "is_full",
+    "look",
+    "seconds_since_full",
+    "storing",
+    "unavailable",
+]
 
 log = structlog.get_logger("gristmill.disk")
 
@@ -113,11 +124,25 @@ def unavailable(folder: Path | str | None, error: OSError, what: str = "") -> St
 
 @contextmanager
 def storing(folder: Path | None, what: str = "") -> Iterator[None]:
-    """Make every OSError of the block a StorageFull or StateUnavailable that names `folder` and `what`."""
+    """Make every OSError of the block a StorageFull or StateUnavailable that names `folder` and `what`.
+
+    Those of connections pass: a peer that leaves is no matter of the disk's.
+    """
     try:
         yield
+    except ConnectionError:
+        raise
     except OSError as error:
         raise (full(folder, what) if is_full(error) else unavailable(folder, error, what)) from error
+
+
+def folder_of(file: IO[bytes]) -> Path | None:
+    """The folder of an open file, also of one without a name; None for what is in memory."""
+    try:
+        target = os.readlink(f"/proc/self/fd/{file.fileno()}")
+    except OSError:
+        return None
+    return Path(target).parent if target.startswith("/") else None
 
 
 def explained(error: BaseException) -> GristmillError | None:

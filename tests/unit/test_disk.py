@@ -1,7 +1,9 @@
 """Errors of disks become answers that name the disk."""
 
 import errno
+import io
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,17 @@ def test_low_and_exhausted_go_by_the_size_of_the_disk(
 ) -> None:
     room = Room(folder=tmp_path, device=1, free=free, total=total, files_left=None)
     assert (room.low, room.exhausted) == (low, exhausted)
+
+
+def test_the_folder_of_a_file_without_a_name_is_known(tmp_path: Path) -> None:
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        assert disk.folder_of(file) == tmp_path
+    assert disk.folder_of(io.BytesIO()) is None
+
+
+def test_a_peer_that_leaves_is_no_matter_of_the_disks(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), storing(tmp_path, "content"):
+        raise ConnectionResetError
 
 
 def test_a_disk_that_takes_no_further_file_is_exhausted(tmp_path: Path) -> None:

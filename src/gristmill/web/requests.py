@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from starlette.datastructures import FormData
+from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from gristmill.disk import folder_of, storing
 from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
 from gristmill.off_loop import Work, off_loop
 
@@ -19,6 +25,7 @@ __all__ = [
     "announced",
     "bearer",
     "find",
+    "form_of",
     "limited",
     "new_id",
     "read_body",
@@ -111,7 +118,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:
     """Write the body to `file` as it comes, in a thread, and rewind.
 
-    Raises TooLarge; InvalidInput if empty.
+    Raises TooLarge, StorageFull; InvalidInput if empty.
     """
     receive = limited(receive, limit)
     size, parts, gathered = 0, [], 0
@@ -122,8 +129,26 @@ async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:
         gathered += len(parts[-1])
         if gathered >= _SPOOL_BYTES or not message.get("more_body", False):
             size += gathered
-            await off_loop(Work.WRITE, file.writelines, parts)
+            with storing(folder_of(file), "what was sent"):
+                await off_loop(Work.WRITE, file.writelines, parts)
             parts, gathered = [], 0
     if size == 0:
         raise InvalidInput("the body is empty: send the serialized object as application/octet-stream")
-    await off_loop(Work.WRITE, file.seek, 0)  # writes what is in its buffer
+    with storing(folder_of(file), "what was sent"):
+        await off_loop(Work.WRITE, file.seek, 0)  # writes what is in its buffer
+
+
+@asynccontextmanager
+async def form_of(request: Request, limit: int) -> AsyncIterator[FormData]:
+    """The form in the body, one file and some texts, as long as its file is there.
+
+    The file is a temporary one. Raises TooLarge past `limit` bytes, StorageFull, and what the parser says.
+    """
+    announced(find(request.scope["headers"], b"content-length"), limit)
+    bounded = Request(request.scope, limited(request.receive, limit))
+    with storing(Path(tempfile.gettempdir()), "what was sent"):
+        form = await bounded.form(max_files=1, max_fields=16)
+    try:
+        yield form
+    finally:
+        await form.close()
