@@ -15,6 +15,7 @@ from gristmill.app.settings import Settings
 from gristmill.background import Background
 from gristmill.blobs import DirectoryBlobs
 from gristmill.bundles import Bundle, find_bundles
+from gristmill.disk import storing
 from gristmill.dispatcher import Dispatcher
 from gristmill.launch.isolation import Isolation, detect
 from gristmill.launch.local import LocalLauncher
@@ -228,7 +229,7 @@ def _content_opener(blobs: DirectoryBlobs, isolation: Isolation) -> Callable[[st
     """
 
     def open_content(digest: str) -> int:
-        with blobs.open_now(digest) as content:
+        with storing(None, "content"), blobs.open_now(digest) as content:
             return os.dup(content.fileno()) if isolation.users else _private_copy(content.fileno())
 
     return open_content

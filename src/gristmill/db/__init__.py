@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from gristmill.db.batch_tables import blobs
 from gristmill.db.batches import DatabaseBatches
 from gristmill.db.bundles import DatabaseBundles
-from gristmill.db.engine import SECONDS, Engine, make_engine
+from gristmill.db.engine import SECONDS, UPKEEP_SECONDS, Engine, make_engine
 from gristmill.db.failures import not_started
 from gristmill.db.migrate import DatabaseTooNew, upgrade
 from gristmill.db.services import DatabaseServices
@@ -21,9 +21,6 @@ from gristmill.db.users import DatabaseUsers
 from gristmill.ports import DatabaseDamaged, StateUnavailable
 
 __all__ = ["Database", "DatabaseTooNew", "default_url", "open_database"]
-
-#: Going through all references, of many batches perhaps, may take so long.
-_REFERENCES_SECONDS = 120.0
 
 
 class Database:
@@ -68,7 +65,7 @@ class Database:
             sa.select(snapshots.c.content),
             sa.select(blobs.c.digest),
         )
-        async with self._engine.read(seconds=_REFERENCES_SECONDS) as connection:
+        async with self._engine.read(seconds=UPKEEP_SECONDS) as connection:
             return {digest for (digest,) in await connection.execute(every)}
 
     async def close(self) -> None:

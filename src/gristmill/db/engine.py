@@ -17,11 +17,13 @@ from gristmill.db.failures import Translated, damaged, overdue
 from gristmill.errors import InvalidInput
 from gristmill.ports import DatabaseDamaged
 
-__all__ = ["SECONDS", "UNBOUNDED", "Engine", "make_engine"]
+__all__ = ["SECONDS", "UNBOUNDED", "UPKEEP_SECONDS", "Engine", "make_engine"]
 
 T = TypeVar("T")
 #: What a transaction may take, all in all, unless it says otherwise.
 SECONDS = 10.0
+#: For upkeep that goes through whole tables and that nobody waits for.
+UPKEEP_SECONDS = 120.0
 #: A day: for what must not be given up, such as an upgrade of the schema.
 UNBOUNDED = 86_400.0
 #: SQLite files up to this size are looked through at start; it takes some tenths of a second.
