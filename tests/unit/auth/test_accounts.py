@@ -420,7 +420,7 @@ async def test_logins_that_the_database_keeps_waiting_keep_no_others_from_their_
         return await get(name)
 
     monkeypatch.setattr(stores.users, "get", slow_for_ann)
-    waiting = [asyncio.create_task(login(accounts)) for _ in range(2 + WAITING)]
+    waiting = [asyncio.create_task(accounts.login("ann", "ann's password")) for _ in range(2 + WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded, match="too many logins"):
         await asyncio.gather(*waiting)
