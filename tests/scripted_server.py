@@ -7,17 +7,17 @@ import socket
 import threading
 from collections.abc import Callable
 
-HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n"
+HEAD = "HTTP/1.1 {} Said\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\r\n"
 Act = Callable[
     [socket.socket], bool
 ]  #: what to do with a request that was read; whether the connection lives on
 
 
-def answer(value: object, *, headers: str = "", stays: bool = True) -> Act:
+def answer(value: object, *, status: int = 200, headers: str = "", stays: bool = True) -> Act:
     body = json.dumps(value).encode()
 
     def act(peer: socket.socket) -> bool:
-        peer.sendall(HEAD.format(len(body), headers).encode() + body)
+        peer.sendall(HEAD.format(status, len(body), headers).encode() + body)
         return stays
 
     return act
@@ -36,7 +36,7 @@ def close(_: socket.socket) -> bool:
 
 def half(peer: socket.socket) -> bool:
     """It ends in the middle of an answer."""
-    peer.sendall(HEAD.format(1000, "").encode() + b'{"success": tr')
+    peer.sendall(HEAD.format(200, 1000, "").encode() + b'{"success": tr')
     return False
 
 

@@ -27,6 +27,7 @@ class Repeated:
 
     name: str
     every: float  #: seconds from the end of a run to the start of the next
+    longest_pause: float = _LONGEST_PAUSE  #: seconds, after failures in a row
     wake: asyncio.Event = field(default_factory=asyncio.Event)  #: set it to have the next run start at once
     runs: int = 0
     failures: int = 0  #: in a row; 0 after a run that went well
@@ -57,7 +58,7 @@ class Background:
     """Supervises background work of one event loop.
 
     An exception of any class is logged and does not end the work: the next run starts after a pause that
-    doubles with each failure in a row, up to 10 s or the interval of the work, whichever is longer.
+    doubles with each failure in a row, up to 10 s, unless the work asks for less, or its interval.
     """
 
     def __init__(self) -> None:
@@ -65,13 +66,21 @@ class Background:
         self._once: set[asyncio.Task[Any]] = set()
 
     def repeat(
-        self, name: str, work: Callable[[], Awaitable[object]], *, every: float, at_once: bool = False
+        self,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        every: float,
+        at_once: bool = False,
+        longest_pause: float = _LONGEST_PAUSE,
     ) -> Repeated:
         """Run `work` every `every` seconds, the first time after one interval, or `at_once`.
 
+        After failures it pauses up to `longest_pause` seconds, or `every` if that is longer.
+
         Of several with the same name the last one is shown by `describe`; all of them run.
         """
-        repeated = Repeated(name=name, every=every)
+        repeated = Repeated(name=name, every=every, longest_pause=longest_pause)
         if at_once:
             repeated.wake.set()
         self._repeated[name] = repeated
@@ -126,7 +135,7 @@ async def _pause(repeated: Repeated) -> None:
 
 def _pause_after(repeated: Repeated) -> float:
     doubled = max(repeated.every, 0.1) * 2.0 ** min(repeated.failures, 30)
-    return min(doubled, max(_LONGEST_PAUSE, repeated.every))
+    return min(doubled, max(repeated.longest_pause, repeated.every))
 
 
 async def _run(repeated: Repeated, work: Callable[[], Awaitable[object]]) -> None:

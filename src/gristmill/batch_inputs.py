@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 from array import array
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from gristmill.errors import GristmillError
@@ -29,14 +31,22 @@ class InputWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offsets = array("Q", [0])
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def add(self, item: bytes) -> None:
         """Append one item."""
-        self._file.write(item)
-        self._offsets.append(self._offsets[-1] + len(item))
+        self.extend([(item, True)])
+
+    def extend(self, parts: Sequence[tuple[bytes, bool]]) -> None:
+        """Append items, each as bytes with True, or as several parts of which the last has True."""
+        self._file.write(b"".join([data for data, _ in parts]))
+        for data, ends in parts:
+            self._size += len(data)
+            if ends:
+                self._offsets.append(self._size)
 
     def finish(self) -> None:
         """Write the offsets, and rewind."""
@@ -47,10 +57,16 @@ class InputWriter:
 
 
 class InputReader:
-    """Reads items by index; closes the file with `close`. Raises GristmillError if it is not of this form."""
+    """Reads items by index, from any thread; closes the file with `close`.
+
+    Raises GristmillError if the file is not of this form, and to who reads after it was closed.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._using = threading.Lock()
+        self._reading = 0  #: threads that are at it: the descriptor stays open for them
+        self._closed = False
         self._descriptor = file.fileno()
         size = os.fstat(self._descriptor).st_size
         count, magic = _TRAILER.unpack(self._read(size - _TRAILER.size, _TRAILER.size))
@@ -58,6 +74,7 @@ class InputReader:
         if magic != MAGIC or start < 0:
             raise GristmillError("the stored inputs of the batch are damaged")
         self._offsets = _array_of(self._read(start, 8 * (count + 1)))
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -71,10 +88,28 @@ class InputReader:
         return self._read(self._offsets[index], self.size(index))
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Let go of the file, once nobody reads it any more."""
+        with self._using:
+            self._closed = True
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._closed and not self._reading:
+            self._file.close()
 
     def _read(self, offset: int, size: int) -> bytes:
+        with self._using:
+            if self._closed:
+                raise GristmillError("the inputs of the batch were closed: it is not run here any more")
+            self._reading += 1
+        try:
+            return self._read_all(offset, size)
+        finally:
+            with self._using:
+                self._reading -= 1
+                self._close_if_idle()
+
+    def _read_all(self, offset: int, size: int) -> bytes:
         parts = []
         while size > 0 and offset >= 0:
             part = os.pread(self._descriptor, size, offset)

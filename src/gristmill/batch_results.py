@@ -1,27 +1,33 @@
-"""From what a shell answered to the result of an item, and from there to the files that it wrote."""
+"""From what a shell answered to the result of an item, and from there to the files that it wrote.
+
+Answers may be 100 MiB and more: what looks into them runs in threads, and in pieces.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import contextlib
 import io
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-
-import msgspec
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from gristmill.errors import NotFound
 from gristmill.jobs import ItemResult
+from gristmill.json_members import Damaged, Span, Text, base64_of, members
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore
 
-__all__ = ["body_of", "file_of", "files_of", "is_plain", "stored"]
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["body_of", "copy_file", "file_of", "files_of", "is_plain", "pieces_of", "stored"]
 
 #: An answer over so many bytes goes to the blob store, so that the database stays small and quick.
 _LARGE = 64 * 1024
 _NO_FILES = b'"changedFiles":[]}'
-
-
-class _Answer(msgspec.Struct, rename="camel"):
-    output_files: dict[str, str | None] = {}
+#: An answer from the blob store is read in pieces of so many bytes.
+_PIECE = 256 * 1024
 
 
 def is_plain(body: bytes) -> bool:
@@ -34,52 +40,141 @@ async def stored(result: ItemResult, blobs: BlobStore) -> ItemResult:
     body = result.body
     if body is None or is_plain(body):
         return result
+    parts = [memoryview(body)]
     if not body.endswith(_NO_FILES):
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        files = fields.pop("files", None)
-        if files is not None:
-            blob = await blobs.put(io.BytesIO(bytes(files)))
-            body = msgspec.json.encode(fields)
-            result = replace(result, body=body, files=blob.digest)
-    if len(body) > _LARGE:
-        blob = await blobs.put(io.BytesIO(body))
-        result = replace(result, body=None, content=blob.digest)
-    return result
+        start, files, end = await off_loop(Work.COMPUTE, _parted, body)
+        if files:
+            blob = await blobs.put(cast("BinaryIO", _Views([files])))
+            parts, result = [start, end], replace(result, files=blob.digest)
+    if sum(map(len, parts)) <= _LARGE:
+        return replace(result, body=b"".join(parts))
+    blob = await blobs.put(cast("BinaryIO", _Views(parts)))
+    return replace(result, body=None, content=blob.digest)
+
+
+def _parted(body: bytes) -> tuple[memoryview, memoryview, memoryview]:
+    """The answer up to its member `files`, the value of that, and the rest; the last two empty without it."""
+    view, before = memoryview(body), 0
+    with contextlib.suppress(Damaged):  # a shell that was tampered with: its caller gets what it said
+        for name, span in members(Text.of_bytes(body)):
+            if name == "files":
+                # With the name goes the comma before it; `files` is never the first member.
+                return view[:before], view[span.start : span.end], view[span.end :]
+            before = span.end
+    return view, view[:0], view[:0]
+
+
+class _Views(io.RawIOBase):
+    """Reads some pieces of memory as one file, without joining them: that alone would keep all threads."""
+
+    def __init__(self, views: list[memoryview]) -> None:
+        self._views = deque(views)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        while self._views and not self._views[0]:
+            self._views.popleft()
+        if not self._views:
+            return 0
+        target = memoryview(buffer)
+        part = self._views[0][: len(target)]
+        target[: len(part)] = part
+        self._views[0] = self._views[0][len(part) :]
+        return len(part)
 
 
 async def body_of(result: ItemResult, blobs: BlobStore) -> bytes:
     """The answer, as a synchronous caller would get it."""
     if result.body is not None:
         return result.body
-    assert result.content is not None
-    return await _read(result.content, blobs)
+    with await _open(result.content, blobs) as file:
+        return await off_loop(Work.READ, file.read)
+
+
+async def pieces_of(result: ItemResult, blobs: BlobStore, *, skip: int = 0) -> AsyncIterator[bytes]:
+    """The answer from byte `skip` on, of which one piece at a time is in memory."""
+    if result.body is not None:
+        yield result.body[skip:]
+        return
+    with await _open(result.content, blobs) as file:
+        file.seek(skip)
+        while piece := await off_loop(Work.READ, file.read, _PIECE):
+            yield piece
 
 
 async def files_of(result: ItemResult, blobs: BlobStore) -> list[str]:
     """Names of the files that the item wrote, sorted."""
-    return sorted(await _contents(result, blobs))
+    names: set[str] = set()
+    for source, is_answer in await _sources(result, blobs):
+        with source:
+            names.update(name for name, _ in await off_loop(Work.COMPUTE, _files_in, source, is_answer))
+    return sorted(names)
 
 
 async def file_of(result: ItemResult, name: str, blobs: BlobStore) -> bytes:
     """One of these files. Raises NotFound."""
-    content = (await _contents(result, blobs)).get(name)
-    if content is None:
+    target = io.BytesIO()
+    await copy_file(result, name, blobs, target)
+    return target.getvalue()
+
+
+async def copy_file(result: ItemResult, name: str, blobs: BlobStore, target: BinaryIO) -> None:
+    """Write one of these files to `target`, and rewind it. Raises NotFound."""
+    found = False
+    sources = await _sources(result, blobs)
+    for source, is_answer in reversed(sources):  # what was written beyond the answer counts first
+        with source:
+            found = found or await off_loop(Work.COMPUTE, _copy, source, is_answer, name, target)
+    if not found:
         raise NotFound(f"item {result.index} wrote no file {name!r}")
-    try:
-        return base64.b64decode(content, validate=True)
-    except binascii.Error:
-        raise NotFound(f"the content of {name!r} is damaged") from None
 
 
-async def _contents(result: ItemResult, blobs: BlobStore) -> dict[str, str]:
-    """Base64 by name: the declared files that were written, and those beyond."""
-    answer = msgspec.json.decode(await body_of(result, blobs), type=_Answer)
-    found = {name: content for name, content in answer.output_files.items() if content is not None}
+async def _sources(result: ItemResult, blobs: BlobStore) -> list[tuple[BinaryIO, bool]]:
+    """What the item's files are in: the answer (True), and the object of those beyond it."""
+    if result.body is not None:
+        sources: list[tuple[BinaryIO, bool]] = [(io.BytesIO(result.body), True)]
+    else:
+        sources = [(await _open(result.content, blobs), True)]
     if result.files is not None:
-        found |= msgspec.json.decode(await _read(result.files, blobs), type=dict[str, str])
-    return found
+        sources.append((await _open(result.files, blobs), False))
+    return sources
 
 
-async def _read(digest: str, blobs: BlobStore) -> bytes:
-    with await blobs.open(digest) as file:
-        return file.read()
+async def _open(digest: str | None, blobs: BlobStore) -> BinaryIO:
+    assert digest is not None
+    return await blobs.open(digest)
+
+
+def _files_in(source: BinaryIO, is_answer: bool) -> list[tuple[str, Span]]:
+    """Name and place of each file that was written."""
+    text = _text(source)
+    start = 0
+    if is_answer:
+        start = next((span.start for name, span in members(text) if name == "outputFiles"), -1)
+    if start < 0:
+        return []
+    return [(name, span) for name, span in members(text, start) if text.read(span.start, 1) == b'"']
+
+
+def _copy(source: BinaryIO, is_answer: bool, name: str, target: BinaryIO) -> bool:
+    for each, span in _files_in(source, is_answer):
+        if each == name:
+            _write(base64_of(_text(source), span), name, target)
+            return True
+    return False
+
+
+def _write(pieces: Iterator[bytes], name: str, target: BinaryIO) -> None:
+    try:
+        target.writelines(pieces)
+    except Damaged:
+        raise NotFound(f"the content of {name!r} is damaged") from None
+    target.seek(0)
+
+
+def _text(source: BinaryIO) -> Text:
+    if isinstance(source, io.BytesIO):
+        return Text.of_bytes(source.getvalue())
+    return Text.of_file(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from gristmill.errors import (
 )
 from gristmill.frames import WITH_FILES
 from gristmill.jobs import Batch, Claim, ItemResult
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BatchStore, BlobStore, StateUnavailable
 from gristmill.services import ServiceVersion
 
@@ -38,7 +39,13 @@ _MOST_BYTES = 64 * 1024 * 1024
 _MOST_UNRECORDED = 4000
 #: An item that ended its shell so often is not tried again; a batch ends with so many such items in a row.
 _MOST_DEATHS, _MOST_KILLERS = 2, 25
+#: An item that could not be sent, for want of descriptors for instance, is tried again; so often in a row.
+_MOST_TROUBLES = 5
 _RETRY_SECONDS = 0.2
+#: The longest pause between two tries to record results.
+_LONGEST_RETRY_SECONDS = 5.0
+#: Larger items are read in a thread: not everything is in the page cache, and a network may lie between.
+_READ_AT_ONCE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +55,8 @@ class Places:
     store: BatchStore
     blobs: BlobStore
     dispatcher: Dispatcher
-    resolve: Callable[[str, str], ServiceVersion]  #: NotFound when the service was deleted
-    hold_seconds: float  #: how long a claim holds from each write on
+    resolve: Callable[[str, str], ServiceVersion]  #: NotFound where the service is not known here
+    until: Callable[[], float]  #: until when a write of this moment holds the batch, by the store's clock
     told: Callable[[str], None]  #: called with the batch's id after each write
 
 
@@ -58,59 +65,83 @@ class _Unrunnable(GristmillError):
 
 
 class BatchRun:
-    """Runs what is left of a batch, at most `parallel` items at a time, until it is done or stopped."""
+    """Runs what is left of a batch, at most `parallel` items at a time, until it is done or stopped.
+
+    Once its claim is void, or `run` has returned, nothing more is sent, whatever answer comes in late.
+    """
 
     def __init__(self, batch: Batch, places: Places) -> None:
         self.batch = batch
+        self.of = batch.service.name, batch.service.version
         self.claim = Claim(batch.id, batch.takes)
         self._places = places
         self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
         self._reader: InputReader | None = None
         self._todo: Iterator[int] = iter(())
         self._again: deque[int] = deque()  #: items to be tried once more
         self._deaths: dict[int, int] = {}  #: shells that an item ended
         self._killers = 0  #: items in a row that ended theirs for good
+        self._troubles = 0  #: items in a row that could not be sent
         self._running: dict[int, asyncio.Future[Answer]] = {}
         self._bytes = 0  #: of the inputs in flight
         self._results: list[ItemResult] = []
         self._result_bytes = 0
         self._left = batch.total  #: items without a recorded result
         self._paused_until = 0.0
-        self._stopping = False
+        self.stopping = False  #: no more items are sent
+        self._void = False  #: the claim is another node's by now, or nobody's
+        self._over = asyncio.Event()  #: it is aborted, or has ended: answers are of no interest any more
         self._failure: Exception | None = None
         self._wake = asyncio.Event()  #: there is something to do
         self._all_answered = asyncio.Event()
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether items are left, and still are this node's to run."""
+        return self._left > 0 and not self._void
+
     def stop(self) -> None:
         """Send no more items; `run` returns when those in flight are answered and recorded."""
-        self._stopping = True
+        self.stopping = True
         self._wake.set()
 
     def abort(self) -> None:
-        """Drop what is in flight: the batch was deleted, or another node has it."""
-        self._stopping = True
-        for future in list(self._running.values()):
-            future.cancel()
-        self._results.clear()
+        """Drop what is in flight: the batch was deleted, another node has it, or this one ends."""
+        self.stopping = True
+        self._let_go()
         self._wake.set()
+        self._all_answered.set()
 
     async def run(self) -> None:
-        """Raises StateUnavailable when the batch cannot be read now."""
+        """Raises StateUnavailable and OSError when the batch cannot be read now."""
         try:
             await self._open()
             await self._work()
         except (_Unrunnable, NotFound) as error:
             log.warning("batch_failed", batch=self.batch.id, why=error.message)
             await self._places.store.fail(self.claim, error.message)
+            self._void = True
         finally:
-            for future in list(self._running.values()):
-                future.cancel()
+            self._let_go()
             if self._reader is not None:
                 self._reader.close()
 
+    def _let_go(self) -> None:
+        """First of all nothing is sent any more: a cancelled item must not make room for the next."""
+        self._over.set()
+        for future in list(self._running.values()):
+            future.cancel()
+        self._results.clear()
+
     async def _open(self) -> None:
         places = self._places
-        self._reader = InputReader(await places.blobs.open(self.batch.inputs))
+        file = await places.blobs.open(self.batch.inputs)
+        try:
+            self._reader = await off_loop(Work.READ, InputReader, file)
+        except BaseException:
+            file.close()
+            raise
         done = bytearray(self.batch.total)
         for index in await places.store.recorded(self.batch.id):
             done[index] = 1
@@ -126,7 +157,7 @@ class BatchRun:
                     return
             elif self._failure is not None:
                 raise self._failure
-            elif self._stopping and not self._running:
+            elif self.stopping and not self._running:
                 return
             else:
                 await self._pause()
@@ -155,30 +186,45 @@ class BatchRun:
     async def _record(self) -> bool:
         """Write what has gathered; False if the claim is void."""
         results, self._results, self._result_bytes = self._results, [], 0
-        places = self._places
-        plain = [r if is_plain(r.body or b"") else await stored(r, places.blobs) for r in results]
-        if await self._recorded(plain) is None:
+        if await self._recorded(results) is None:
+            self._void = True
             return False
-        self._left -= len(plain)
-        places.told(self.batch.id)
+        self._left -= len(results)
+        self._places.told(self.batch.id)
         return True
 
     async def _recorded(self, results: list[ItemResult]) -> int | None:
-        """How many the store holds now, however long it takes to be there; None if the claim is void."""
-        places = self._places
-        while True:
+        """How many the store holds now, however long it takes to be there; None if the claim is void.
+
+        What was written, and only the answer lost, counts as written when it is tried again. A disk that is
+        full, for what is large, is waited for as well.
+        """
+        places, pause = self._places, _RETRY_SECONDS
+        while not self._over.is_set():
             try:
-                until = time.time() + places.hold_seconds
-                return await places.store.record(self.claim, results, until=until)
-            except StateUnavailable:
-                log.warning("batch_results_wait", batch=self.batch.id, results=len(results))
-                await asyncio.sleep(_RETRY_SECONDS)
+                results = [r if is_plain(r.body or b"") else await stored(r, places.blobs) for r in results]
+                return await places.store.record(self.claim, results, until=places.until())
+            except StateUnavailable as error:
+                why = error.message
+                log.warning("batch_results_wait", batch=self.batch.id, results=len(results), why=why)
+            await self._sleep_unless_over(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
+        return None
+
+    async def _sleep_unless_over(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return
 
     # Items on their way
 
     def _feed(self) -> None:
         """Send items as long as there is room for them."""
-        if self._stopping or self._failure is not None or self._loop.time() < self._paused_until:
+        if self.stopping or self._over.is_set() or self._failure is not None:
+            return
+        if self._loop.time() < self._paused_until:
             return
         while len(self._running) < self.batch.parallel and self._has_room():
             index = self._again.popleft() if self._again else next(self._todo, None)
@@ -187,8 +233,7 @@ class BatchRun:
             try:
                 self._send(index)
             except Exception as error:  # noqa: BLE001 - `run` raises it
-                self._failure = error
-                self._wake.set()
+                self._fail(error)
                 return
 
     def _has_room(self) -> bool:
@@ -197,26 +242,41 @@ class BatchRun:
 
     def _send(self, index: int) -> None:
         assert self._reader is not None
-        service = self._service()
-        body = self._reader.item(index)
+        size = self._reader.size(index)
+        future: asyncio.Future[Answer]
+        if size > _READ_AT_ONCE:
+            future = self._loop.create_task(self._read_and_submit(self._reader, index))
+        else:
+            try:
+                future = self._submit(self._reader.item(index))
+            except Overloaded:
+                self._try_again(index)
+                return
+        self._running[index] = future
+        self._bytes += size
+        future.add_done_callback(lambda done: self._answered(index, size, done))
+
+    async def _read_and_submit(self, reader: InputReader, index: int) -> Answer:
+        body = await off_loop(Work.READ, reader.item, index)
+        return await self._submit(body)
+
+    def _submit(self, body: bytes) -> asyncio.Future[Answer]:
         try:
-            future = self._places.dispatcher.submit(service, body, lane=self.batch.id, meta=WITH_FILES)
+            return self._places.dispatcher.submit(self._service(), body, lane=self.batch.id, meta=WITH_FILES)
         except RuntimeUnavailable as error:
             raise _Unrunnable(error.message) from None
-        except Overloaded:
-            self._try_again(index)
-            return
-        self._running[index] = future
-        self._bytes += len(body)
-        future.add_done_callback(lambda done: self._answered(index, len(body), done))
 
     def _service(self) -> ServiceVersion:
-        """The service as the batch was accepted with; as the registry has it, where that is the same."""
+        """The service as the batch was accepted with; as the registry has it, where that is the same.
+
+        What is not known here may just have been published elsewhere. Had it been deleted, the batch would
+        have failed with it.
+        """
         accepted = self.batch.service
         try:
             current = self._places.resolve(accepted.name, accepted.version)
         except NotFound:
-            raise _Unrunnable(f"the service {accepted.name} {accepted.version} was deleted") from None
+            return accepted
         return current if current.digest == accepted.digest else accepted
 
     def _try_again(self, index: int) -> None:
@@ -235,22 +295,29 @@ class BatchRun:
             self._wake.set()
 
     def _settle(self, index: int, done: asyncio.Future[Answer]) -> None:
-        try:
+        error = done.exception()
+        if self._over.is_set():
+            return
+        if error is None:
+            self._killers = self._troubles = 0
             answer = done.result()
-        except LimitExceeded as error:
-            self._keep(index, failure_body(error.message), ok=False)
-        except ShellDied as error:
-            self._died(index, error)
-        except Overloaded:
-            self._try_again(index)
-        except GristmillError as error:
-            self._keep(index, failure_body(error.message), ok=False)
-        except Exception as error:  # noqa: BLE001 - `run` raises it
-            self._failure = error
-            self._wake.set()
-        else:
-            self._killers = 0
             self._keep(index, answer.body, ok=answer.ok)
+        elif isinstance(error, ShellDied) and not isinstance(error, LimitExceeded):
+            self._died(index, error)
+        elif isinstance(error, Overloaded):
+            self._try_again(index)
+        elif isinstance(error, OSError) and self._troubles < _MOST_TROUBLES:
+            self._troubles += 1
+            self._try_again(index)
+        elif isinstance(error, GristmillError) and not isinstance(error, _Unrunnable):
+            self._keep(index, failure_body(error.message), ok=False)
+        else:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """`run` raises it."""
+        self._failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        self._wake.set()
 
     def _died(self, index: int, error: ShellDied) -> None:
         deaths = self._deaths[index] = self._deaths.get(index, 0) + 1

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
+
+import structlog
 
 from gristmill.batch import BatchRunner
 from gristmill.batch_inputs import InputWriter
-from gristmill.batch_results import body_of, file_of, files_of
+from gristmill.batch_results import body_of, copy_file, file_of, files_of, pieces_of
 from gristmill.errors import InvalidInput, NotFound, TooLarge
 from gristmill.identity import Permission, Principal
 from gristmill.jobs import Batch, BatchState, ItemResult
-from gristmill.json_items import ArrayItems
-from gristmill.ports import BatchStore, BlobStore
+from gristmill.json_items import ArrayItems, Part
+from gristmill.off_loop import Work, off_loop
+from gristmill.ports import BatchStore, BlobStore, StateUnavailable
 from gristmill.services import ServiceVersion
 
 __all__ = ["BatchSettings", "Batches", "Intake"]
 
+T = TypeVar("T")
+log = structlog.get_logger()
+
 _MIB = 1024 * 1024
 #: Bytes that are cut into items before others get a turn.
 _PIECE = 16 * 1024
-_PAGE = 500
+#: Rows of results that are read at a time, at first and at most, and bytes of them.
+_FIRST_PAGE, _PAGE, _PAGE_BYTES = 50, 500, 4 * _MIB
+#: Seconds between tries of a write whose answer was lost.
+_PAUSES = (0.1, 0.4)
 _BUFFER = 256 * 1024
+#: So many bytes of items are gathered before they are written, in a thread.
+_WRITE = 1024 * 1024
 #: A watcher is not told more often than this.
 _WATCH_SECONDS = 0.2
 DEFAULT_PARALLEL = 10
@@ -54,6 +66,9 @@ class Intake:
         self.file = cast(BinaryIO, file)
         self._writer = InputWriter(self.file)
         self._items = ArrayItems(settings.item_bytes)
+        self._count = 0
+        self._parts: list[Part] = []  #: to be written
+        self._size = 0  #: bytes of them
 
     def __enter__(self) -> Intake:
         return self
@@ -66,27 +81,49 @@ class Intake:
     async def feed(self, data: bytes) -> None:
         """Take a piece of a JSON array. Raises InvalidInput, TooLarge."""
         for start in range(0, len(data), _PIECE):
-            for item in self._items.feed(data[start : start + _PIECE]):
-                self.add(item)
+            self._take(list(self._items.parts(data[start : start + _PIECE])))
+            await self.settle()
             await asyncio.sleep(0)
 
     def add(self, item: bytes) -> None:
-        """Take one item, which is valid JSON. Raises TooLarge."""
-        if len(self._writer) >= self._settings.most_items:
-            most = self._settings.most_items
-            raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
-        self._writer.add(item)
+        """Take one item, which is valid JSON; `settle` is to follow. Raises TooLarge."""
+        if len(item) > self._settings.item_bytes:
+            most = self._settings.item_bytes
+            raise TooLarge(f"item {self._count} has more than the permitted {most:,} bytes: take fewer rows")
+        self._take([Part(item, ends=True)])
+
+    async def settle(self) -> None:
+        """Write what was taken, if that is much."""
+        if self._size >= _WRITE:
+            await self._write()
 
     def finish_json(self) -> None:
         """The JSON has ended. Raises InvalidInput unless the array was complete."""
         self._items.finish()
 
-    def finish(self) -> int:
+    async def finish(self) -> int:
         """How many items there are. Raises InvalidInput when there is none."""
-        if not len(self._writer):
+        if not self._count:
             raise InvalidInput("the batch is empty: send a JSON array with the inputs of each item")
-        self._writer.finish()
-        return len(self._writer)
+        await off_loop(Work.WRITE, _finish, self._writer, self._parts)
+        return self._count
+
+    def _take(self, parts: list[Part]) -> None:
+        self._count += sum([part.ends for part in parts])
+        if self._count > self._settings.most_items:
+            most = self._settings.most_items
+            raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
+        self._parts += parts
+        self._size += sum([len(part.data) for part in parts])
+
+    async def _write(self) -> None:
+        parts, self._parts, self._size = self._parts, [], 0
+        await off_loop(Work.WRITE, self._writer.extend, parts)
+
+
+def _finish(writer: InputWriter, parts: list[Part]) -> None:
+    writer.extend(parts)
+    writer.finish()
 
 
 class Batches:
@@ -124,7 +161,7 @@ class Batches:
                 f"parallelCount is {wanted}: it says how many items run at a time, from 1 on; "
                 f"this server runs {self.settings.most_parallel} at most"
             )
-        total = intake.finish()
+        total = await intake.finish()
         blob = await self._blobs.put(intake.file)
         batch = Batch(
             id=str(uuid.uuid4()),
@@ -135,7 +172,7 @@ class Batches:
             total=total,
             created=datetime.now(UTC),
         )
-        await self._store.add(batch)
+        await _certainly(lambda: self._store.add(batch))
         self._runner.look()
         return batch
 
@@ -153,19 +190,47 @@ class Batches:
         return batch
 
     async def results(self, batch: Batch) -> AsyncIterator[list[tuple[ItemResult, bytes]]]:
-        """All that `batch` counts as completed, in the order of the inputs, some at a time, with answers."""
-        first, left = 0, batch.completed
+        """All that `batch` counts as completed, in the order of the inputs, some at a time, with answers.
+
+        Of large answers there is one at a time.
+        """
+        async for page in self.rows(batch):
+            for part in _parted(page):
+                yield [(result, await body_of(result, self._blobs)) for result in part]
+
+    async def rows(self, batch: Batch) -> AsyncIterator[list[ItemResult]]:
+        """As `results`, where large answers stay in the blob store; some MiB at a time."""
+        first, left, most = 0, batch.completed, _FIRST_PAGE
         while left > 0:
-            page = await self._store.results(batch.id, first=first, most=_PAGE, rank=batch.completed)
+            page = await self._store.results(batch.id, first=first, most=most, rank=batch.completed)
             if not page:
                 return  # it was deleted meanwhile
-            yield [(result, await body_of(result, self._blobs)) for result in page]
-            first, left = page[-1].index + 1, left - len(page)
+            yield page
+            first, left, most = page[-1].index + 1, left - len(page), _next_page(page)
 
-    async def arrivals(self, batch: Batch, after: int, most: int) -> list[tuple[ItemResult, bytes]]:
-        """Results in the order in which they were recorded, those of rank `after` + 1 first, with answers."""
-        page = await self._store.arrivals(batch.id, after=after, most=min(most, _PAGE))
-        return [(result, await body_of(result, self._blobs)) for result in page]
+    async def arrivals(self, batch: Batch, after: int, most: int) -> list[ItemResult]:
+        """Results in the order in which they were recorded, those of rank `after` + 1 first.
+
+        Up to `most` of them, and no more than some MiB, or some large answers, which stay in the blob store.
+        """
+        found: list[ItemResult] = []
+        size, page = 0, _FIRST_PAGE
+        while len(found) < min(most, _PAGE) and size < _PAGE_BYTES:
+            wanted = min(page, most - len(found), _PAGE - len(found))
+            rows = await self._store.arrivals(batch.id, after=after + len(found), most=wanted)
+            for row in rows:
+                found.append(row)
+                size += _weight(row)
+                if size >= _PAGE_BYTES:
+                    break
+            if len(rows) < wanted:
+                break
+            page = _next_page(rows)
+        return found
+
+    def answer(self, result: ItemResult, *, skip: int = 0) -> AsyncIterator[bytes]:
+        """The answer of an item from byte `skip` on, piece by piece."""
+        return pieces_of(result, self._blobs, skip=skip)
 
     async def later(self, batch: Batch) -> Batch:
         """The batch when it is another than `batch`, or after a second; NotFound once it was deleted."""
@@ -186,9 +251,20 @@ class Batches:
         """One of these files."""
         return await file_of(await self._result(batch, index), name, self._blobs)
 
+    async def open_file(self, batch: Batch, index: int, name: str) -> BinaryIO:
+        """One of these files, at its start; closing it is up to the caller."""
+        result = await self._result(batch, index)
+        file = cast("BinaryIO", tempfile.TemporaryFile(dir=self._staging))  # noqa: SIM115 - the caller's
+        try:
+            await copy_file(result, name, self._blobs, file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
     async def cancel(self, batch: Batch) -> None:
         """Stop and delete the batch with all its results."""
-        await self._store.remove(batch.id)
+        await _certainly(lambda: self._store.remove(batch.id))
         self._runner.drop(batch.id)
 
     async def watch(self, batch: Batch, seconds: float) -> AsyncIterator[Batch | None]:
@@ -213,6 +289,43 @@ class Batches:
         if not found or found[0].index != index:
             raise NotFound(f"item {index} has no result yet")
         return found[0]
+
+
+def _weight(row: ItemResult) -> int:
+    """Bytes of an answer; a large one, which is sent piece by piece, counts as a quarter of a page."""
+    return _PAGE_BYTES // 4 if row.body is None else len(row.body)
+
+
+def _next_page(page: list[ItemResult]) -> int:
+    """How many rows to read next, if they are as large as the largest of these."""
+    largest = max((len(row.body or b"") for row in page), default=0)
+    return min(_PAGE, max(1, _PAGE_BYTES // max(1, largest)))
+
+
+def _parted(page: list[ItemResult]) -> Iterator[list[ItemResult]]:
+    """The rows in parts: each large answer alone."""
+    plain: list[ItemResult] = []
+    for row in page:
+        if row.body is not None:
+            plain.append(row)
+            continue
+        if plain:
+            yield plain
+        plain = []
+        yield [row]
+    if plain:
+        yield plain
+
+
+async def _certainly(write: Callable[[], Awaitable[T]]) -> T:
+    """Write, and again where the answer may be what was lost: a second time is no second write."""
+    for pause in _PAUSES:
+        try:
+            return await write()
+        except StateUnavailable as error:
+            log.warning("batch_write_repeated", why=error.message, seconds=pause)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+    return await write()
 
 
 async def _change_or(change: asyncio.Event, seconds: float) -> None:

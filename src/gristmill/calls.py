@@ -58,10 +58,13 @@ class Request:
     service: ServiceVersion | None = None
     meta: bytes = b""
     lane: str = ""  #: not empty: direct calls go first, and lanes take turns; a batch has a lane
+    user: str = ""  #: whose call it is: users take turns
     descriptor: int | None = None  #: sent along; stays the sender's to close
+    id: int = 0  #: on its shell; the reply carries it
     submitted: float = 0.0  #: loop time
     sent: float = 0.0
-    moves: int = 0  #: how often a shell died while this one waited behind another
+    moves: int = 0  #: how often loading its service ended the shell that tried
+    cause: errors.GristmillError | None = None  #: how the last of these ended
     alone: bool = False  #: run with nothing beside it: a group with it in died
     handle: int = 0
     expected: float = 0.0  #: seconds that it was expected to take when it was sent
@@ -93,7 +96,7 @@ def _error(frame: Frame) -> errors.GristmillError:
     kind = _ERRORS.get(frame.status, errors.ShellDied)
     try:
         message = str(msgspec.json.decode(frame.body)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
         message = "the shell refused the request and did not say why"
     return kind(message)
 

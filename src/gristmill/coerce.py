@@ -7,6 +7,7 @@ that it runs under Python 3.8 and needs the standard library only.
 from __future__ import annotations
 
 import struct
+import sys
 from itertools import chain
 from math import nan
 from operator import itemgetter
@@ -36,6 +37,11 @@ _KINDS = {bool: "logical", str: "character", float: "numeric", _NULL: "logical"}
 #: R's integers; -2147483648 is its NA.
 _INT32 = 2147483647
 _INT64 = 9223372036854775807
+#: Up to here doubles hold all whole numbers.
+_EXACT = 1 << 53
+#: Of packed doubles the bytes with sign and exponent, and those of them that say: not as far as `_EXACT`.
+_TOPS = slice(7 if sys.byteorder == "little" else 0, None, 8)
+_NARROW = bytes(each for each in range(256) if each & 0x7F < 0x43)
 #: Cells that row objects with differing keys may make of nulls, beyond those that were sent.
 _SPARE_CELLS = 1_000_000
 
@@ -138,9 +144,12 @@ def _numeric(parameter: Parameter, value: Any) -> Value:
         return value
     if type(value) is int:
         try:
-            return float(value)
+            made = float(value)
         except OverflowError:
-            pass
+            raise _refusal(parameter, value) from None
+        if made == value:
+            return made
+        raise _inexact(parameter, value, "", "declare the input integer, or send text")
     raise _refusal(parameter, value)
 
 
@@ -187,24 +196,32 @@ def _array(parameter: Parameter, value: Any) -> Value:
     form = f"{rows}d"
     try:
         if rows == 1:
-            return ArrayValue(parameter.columns, pack(f"{len(lists)}d", *chain.from_iterable(lists)), 1)
-        return ArrayValue(parameter.columns, b"".join([pack(form, *values) for values in lists]), rows)
+            data = pack(f"{len(lists)}d", *chain.from_iterable(lists))
+        else:
+            data = b"".join([pack(form, *values) for values in lists])
+        if not data[_TOPS].translate(None, _NARROW):
+            return ArrayValue(parameter.columns, data, rows)
     except (struct.error, OverflowError):
-        packed = [_packed(parameter, name, values) for name, values in zip(names, lists)]
-        return ArrayValue(parameter.columns, b"".join(packed), rows)
+        pass  # nulls, or what is refused
+    packed = [_packed(parameter, name, values) for name, values in zip(names, lists)]
+    return ArrayValue(parameter.columns, b"".join(packed), rows)
 
 
 def _packed(parameter: Parameter, name: str, values: List[Any]) -> bytes:
-    """A column with nulls, or one that is refused."""
+    """A column with nulls or large numbers, or one that is refused."""
     for each in values:
         if type(each) not in _NUMBERS:
             raise InvalidInput(
                 f"input {parameter.name!r}: expected numbers in column {name!r}, got {_told(each)}"
             )
     try:
-        return pack(f"{len(values)}d", *[nan if each is None else each for each in values])
+        changed = _changed(values)
+        data = pack(f"{len(values)}d", *[nan if each is None else each for each in values])
     except (struct.error, OverflowError):
         raise _past_doubles(parameter, name) from None
+    if changed is not None:
+        raise _inexact(parameter, changed, name, "send it as text, in another input")
+    return data
 
 
 def _lists(parameter: Parameter, value: Any) -> Tuple[List[str], List[List[Any]]]:
@@ -296,11 +313,31 @@ def _numbers(parameter: Parameter, values: List[Any], column: str, *, all_int: b
     least, most = min(present), max(present)
     if all_int and least >= -_INT32 and most <= _INT32:
         return Column("integer", values)
+    if least >= -_EXACT and most <= _EXACT:
+        return Column("numeric", values)
     try:
         float(least), float(most)
     except OverflowError:
         raise _past_doubles(parameter, column) from None
-    return Column("numeric", values)
+    changed = _changed(present)
+    if changed is None:
+        return Column("numeric", values)
+    if all_int:
+        return Column("whole", values)
+    raise _inexact(parameter, changed, column, "send whole numbers only, or send it as text")
+
+
+def _changed(values: List[Any]) -> Any:
+    """The first whole number that as a double would be another; None without one. Raises OverflowError."""
+    return next((each for each in values if type(each) is int and float(each) != each), None)
+
+
+def _inexact(parameter: Parameter, value: int, column: str, way_out: str) -> InvalidInput:
+    where = f" in column {column!r}" if column else ""
+    return InvalidInput(
+        f"input {parameter.name!r}: {_told(value)}{where} is past 2^53, and would become another number: "
+        f"{way_out}"
+    )
 
 
 def _past_doubles(parameter: Parameter, column: str) -> InvalidInput:

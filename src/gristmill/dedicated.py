@@ -11,11 +11,13 @@ import structlog
 from gristmill.pool import Pool
 from gristmill.services import ServiceVersion
 
-__all__ = ["DedicatedPools", "PoolStatus"]
+__all__ = ["MOST_DEDICATED", "DedicatedPools", "PoolStatus"]
 
 log = structlog.get_logger()
 
 _Key = tuple[str, str]
+#: Shells of a node's dedicated pools together, at their largest, unless it is set.
+MOST_DEDICATED = 64
 
 
 class PoolStatus(StrEnum):
@@ -29,8 +31,9 @@ class PoolStatus(StrEnum):
 class DedicatedPools:
     """Kept in step with the registry by `arrange`; what is no longer wanted finishes its calls."""
 
-    def __init__(self, make: Callable[[ServiceVersion], Pool]) -> None:
+    def __init__(self, make: Callable[[ServiceVersion], Pool], *, most_shells: int = MOST_DEDICATED) -> None:
         self._make = make
+        self._most_shells = most_shells
         self._pools: dict[_Key, tuple[ServiceVersion, Pool]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -58,11 +61,29 @@ class DedicatedPools:
                 del self._pools[key]
                 self._let_go(pool)
         for key, service in wanted.items():
-            if key not in self._pools:
-                pool = self._make(service)
-                pool.start()
-                self._pools[key] = (service, pool)
-                log.info("pool_started", service=service.name, version=service.version)
+            if key not in self._pools and self._has_room(service):
+                self._start(key, service)
+
+    def _has_room(self, service: ServiceVersion) -> bool:
+        """Tells whether its shells may be started here; without, its calls go to the generic pool."""
+        held = sum(other.pool.maximum for other, _ in self._pools.values() if other.pool)
+        asked = service.pool.maximum if service.pool else 0
+        if held + asked <= self._most_shells:
+            return True
+        log.warning(
+            "pool_not_started",
+            service=service.name,
+            version=service.version,
+            shells=asked,
+            free=self._most_shells - held,
+        )
+        return False
+
+    def _start(self, key: _Key, service: ServiceVersion) -> None:
+        pool = self._make(service)
+        pool.start()
+        self._pools[key] = (service, pool)
+        log.info("pool_started", service=service.name, version=service.version)
 
     def describe(self) -> dict[str, dict[str, object]]:
         """Each pool's counts, by `name version`."""

@@ -9,9 +9,10 @@ from typing import Protocol
 
 import msgspec
 
+from gristmill.background import Background
 from gristmill.calls import Answer, Request, StageTimes, failure_body
-from gristmill.dedicated import DedicatedPools
-from gristmill.errors import InvalidInput, LimitExceeded, RuntimeUnavailable
+from gristmill.dedicated import MOST_DEDICATED, DedicatedPools
+from gristmill.errors import CallEndedShell, InvalidInput, LimitExceeded, RuntimeUnavailable
 from gristmill.frames import Kind
 from gristmill.launching import Limits, ShellLauncher
 from gristmill.pool import Pool, PoolSettings
@@ -44,6 +45,8 @@ class Dispatcher:
         limits: Limits,
         open_content: Callable[[str], int],
         realtime: NativeScoring | None = None,
+        background: Background | None = None,
+        dedicated_shells: int = MOST_DEDICATED,
     ) -> None:
         self._realtime = realtime
         self._limits = limits
@@ -51,7 +54,13 @@ class Dispatcher:
 
         def make(runtime: Runtime, size: PoolSettings, resident: ServiceVersion | None = None) -> Pool:
             return Pool(
-                runtime, launcher, settings=size, limits=limits, open_content=open_content, resident=resident
+                runtime,
+                launcher,
+                settings=size,
+                limits=limits,
+                open_content=open_content,
+                resident=resident,
+                background=background,
             )
 
         def make_dedicated(service: ServiceVersion) -> Pool:
@@ -60,7 +69,7 @@ class Dispatcher:
             return make(service.runtime, size, service)
 
         self._pools = {runtime: make(runtime, settings) for runtime in launcher.runtimes}
-        self.dedicated = DedicatedPools(make_dedicated)
+        self.dedicated = DedicatedPools(make_dedicated, most_shells=dedicated_shells)
 
     def start(self) -> None:
         """Spawn the initial shells of each pool."""
@@ -71,23 +80,25 @@ class Dispatcher:
         """Return when each pool has a shell ready. Raises ShellDied when one cannot start any."""
         await asyncio.gather(*(pool.wait_ready() for pool in self._pools.values()))
 
-    async def score(self, service: ServiceVersion, body: bytes) -> Answer:
-        """Run the service on the caller's JSON.
+    async def score(self, service: ServiceVersion, body: bytes, *, user: str = "") -> Answer:
+        """Run the service on the caller's JSON, when it is the turn of `user`.
 
-        Raises InvalidInput, Overloaded, TimedOut or ShellDied; what user code did wrong, limits of memory and
-        output included, is an answer with `ok` False.
+        Raises InvalidInput, Overloaded, TimedOut or ShellDied. What user code did wrong is an answer with
+        `ok` False; that includes going past limits of memory and output, and ending its own process.
         """
         if service.runtime is Runtime.REALTIME:
             return await self._native.score(service, body)
         try:
-            return await self.submit(service, body)
-        except LimitExceeded as error:
+            return await self.submit(service, body, user=user)
+        except (LimitExceeded, CallEndedShell) as error:
             return Answer(failure_body(error.message), False, StageTimes(0, 0, 0, 0, 0))
 
     def submit(
-        self, service: ServiceVersion, body: bytes, *, lane: str = "", meta: bytes = b""
+        self, service: ServiceVersion, body: bytes, *, lane: str = "", meta: bytes = b"", user: str = ""
     ) -> asyncio.Future[Answer]:
-        """As `score`, whose errors the future has, LimitExceeded too; at once it raises Overloaded.
+        """As `score`, whose errors the future has, LimitExceeded and CallEndedShell too.
+
+        Raises Overloaded at once.
 
         Requests with a `lane` let all others go first, and their lanes take turns. `meta` is for the shell.
         """
@@ -100,13 +111,14 @@ class Dispatcher:
             limit=self._limits.execution_seconds,
             service=service,
             lane=lane,
+            user=user,
             meta=meta,
         )
         pool = self.dedicated.find(service) if self.dedicated else None
         (pool or self.pool(service.runtime)).submit(request)
         return request.future
 
-    async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
+    async def check(self, runtime: Runtime, code: str, init_code: str, *, user: str = "") -> None:
         """Raise InvalidInput, naming the line, unless both parse; RuntimeUnavailable without the language."""
         if runtime is Runtime.REALTIME:
             raise InvalidInput("a realtime service has a model and no code: publish it at /realtime-services")
@@ -116,6 +128,7 @@ class Dispatcher:
             body=msgspec.json.encode({"code": code, "initCode": init_code}),
             future=self._loop.create_future(),
             limit=self._limits.execution_seconds,
+            user=user,
         )
         self.pool(runtime).submit(request)
         await request.future

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Optional
 
 __all__ = [
+    "CallEndedShell",
     "Conflict",
     "Draining",
     "Forbidden",
@@ -20,11 +21,13 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "Overloaded",
+    "QuotaExceeded",
     "RuntimeUnavailable",
     "ShellDied",
     "TimedOut",
     "TooLarge",
     "TooManyAttempts",
+    "TooManyCalls",
 ]
 
 
@@ -62,6 +65,10 @@ class Forbidden(GristmillError):
     """The caller is known, and may not do this."""
 
 
+class QuotaExceeded(Forbidden):
+    """It would be more than this user, or all together, may have."""
+
+
 class NotFound(GristmillError):
     """There is no such thing, or it is not the caller's."""
 
@@ -92,6 +99,10 @@ class Overloaded(GristmillError):
     retry_after = 1.0
 
 
+class TooManyCalls(Overloaded):
+    """The queue is full, and this caller's own calls fill more of it than anybody else's; retry later."""
+
+
 class Draining(Overloaded):
     """The server is shutting down and takes no new work."""
 
@@ -100,6 +111,10 @@ class ShellDied(GristmillError):
     """The process that ran this call ended before it answered."""
 
     retry_after = 1.0
+
+
+class CallEndedShell(ShellDied):
+    """The code that ran ended its own process (an exit, a crash): the same call would do so again."""
 
 
 class LimitExceeded(ShellDied):

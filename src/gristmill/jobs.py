@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from gristmill.services import ServiceVersion
 
-__all__ = ["FINISHED", "NEXT", "Batch", "BatchState", "Claim", "ItemResult"]
+__all__ = ["FINISHED", "NEXT", "Batch", "BatchState", "Claim", "ItemResult", "was_deleted"]
 
 
 class BatchState(StrEnum):
@@ -58,6 +58,18 @@ class Batch:
     def ended(self) -> bool:
         """Whether no result will be added any more."""
         return self.state in FINISHED
+
+    def began_as(self, other: Batch) -> bool:
+        """Whether this is `other` as far as nothing changes while a batch runs."""
+        return all(getattr(self, name) == getattr(other, name) for name in _CONSTANT)
+
+
+_CONSTANT = ("id", "owner", "service", "inputs", "parallel", "total", "created")
+
+
+def was_deleted(name: str, version: str) -> str:
+    """The message of a batch that failed because its service was deleted."""
+    return f"the service {name} {version} was deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
-"""Cut a JSON array into its items as its bytes arrive, without ever holding more than one of them."""
+"""Cut a JSON array into its items as its bytes arrive, without ever holding all of a large one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
+from typing import NamedTuple
 
 import msgspec
 
 from gristmill.errors import InvalidInput, TooLarge
+from gristmill.json_check import LargeCheck
 
-__all__ = ["ArrayItems"]
+__all__ = ["ArrayItems", "Part"]
 
 #: A whole string, or a bracket, or the quote of a string that goes on in the next piece.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
@@ -19,7 +21,16 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 #: Where a number, or true, false or null, ends.
 _WORD_END = re.compile(rb"[,\]\s]")
 _QUOTE, _BACKSLASH, _COMMA, _OPEN, _CLOSE = b'"\\,[]'
+#: Of an item that is longer, what was looked at is handed on before the rest has come.
+_LARGE = 64 * 1024
 _check = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Part(NamedTuple):
+    """Some bytes of an item, all of them if it is not large."""
+
+    data: bytes
+    ends: bool  #: whether they are its last ones
 
 
 class _Next(Enum):
@@ -35,34 +46,64 @@ class _Next(Enum):
 class ArrayItems:
     """Feed it pieces of a JSON array, of any length; it yields the bytes of each item that is complete.
 
-    What it yields is valid JSON. It holds the item that is under way and nothing else. Raises InvalidInput
-    where the text is no JSON array, and TooLarge for an item of more than `limit` bytes.
+    What it yields is valid JSON; the parts of an item of more than `large` bytes are, once it is complete.
+    Raises InvalidInput where the text is no JSON array, and TooLarge for an item of more than `limit` bytes.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, large: int = _LARGE) -> None:
         self._limit = limit
-        self._text = bytearray()  #: begins with the item under way, as far as it came
+        self._large = large
+        self._text = bytearray()  #: begins with what of the item under way was not handed on
         self._next = _Next.ARRAY
-        self._seen = 0  #: how much of an item under way was looked at
+        self._first = 0  #: byte of the item under way, 0 if there is none
+        self._gone = 0  #: how many of its bytes were handed on
+        self._seen = 0  #: how much of the text of an item under way was looked at
         self._depth = 0  #: brackets that are open in it
         self._in_string = False
+        self._check = LargeCheck()  #: of the large item under way
         self.count = 0  #: items so far
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the items that `data` completes."""
+        """Yield the items that `data` completes; to be used where no item is large."""
+        for part in self.parts(data):
+            assert part.ends
+            assert not self._gone
+            yield part.data
+
+    def parts(self, data: bytes) -> Iterator[Part]:
+        """Yield what can be handed on: items that `data` completes, and parts of a large one."""
         self._text += data
-        while self._skip_blanks():
+        while self._first or self._skip_blanks():
             if self._next is _Next.FIRST and self._text[0] != _CLOSE:
                 self._next = _Next.ITEM
             if self._next is not _Next.ITEM:
                 self._take_sign()
                 continue
+            self._first = self._first or self._text[0]
             end = self._find_end()
-            if max(end, len(self._text) if end < 0 else 0) > self._limit:
+            if self._gone + (end if end >= 0 else len(self._text)) > self._limit:
                 raise TooLarge(f"item {self.count} has more than the permitted {self._limit:,} bytes")
-            if end < 0:
+            if end >= 0:
+                yield self._cut(end)
+            elif self._seen > self._large:
+                yield self._hand_on()
+            else:
                 return
-            yield self._cut(end)
+
+    def _hand_on(self) -> Part:
+        part = Part(bytes(self._text[: self._seen]), False)
+        del self._text[: self._seen]
+        if not self._gone:
+            self._check = LargeCheck()
+        self._gone, self._seen = self._gone + self._seen, 0
+        try:
+            self._check.feed(part.data)
+        except ValueError as error:
+            raise self._invalid(error) from None
+        return part
+
+    def _invalid(self, error: Exception) -> InvalidInput:
+        return InvalidInput(f"item {self.count} is not valid JSON: {error}")
 
     def finish(self) -> None:
         """Raise InvalidInput unless the array was complete."""
@@ -97,20 +138,24 @@ class ArrayItems:
             raise InvalidInput(f"the JSON is malformed after item {self.count - 1}: a comma or ] is missing")
         del self._text[:1]
 
-    def _cut(self, end: int) -> bytes:
-        item = bytes(self._text[:end])
+    def _cut(self, end: int) -> Part:
+        part = Part(bytes(self._text[:end]), True)
         del self._text[:end]
         try:
-            _check(item)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidInput(f"item {self.count} is not valid JSON: {error}") from None
-        self._next, self._seen, self._depth = _Next.COMMA, 0, 0
+            if self._gone:
+                self._check.feed(part.data)
+                self._check.finish()
+            else:
+                _check(part.data)
+        except (ValueError, RecursionError) as error:  # msgspec's DecodeError is a ValueError
+            raise self._invalid(error) from None
+        self._next, self._first, self._gone, self._seen, self._depth = _Next.COMMA, 0, 0, 0, 0
         self.count += 1
-        return item
+        return part
 
     def _find_end(self) -> int:
         """Where the item under way ends; -1 if that is still to come."""
-        if self._text[0] in b'[{"':
+        if self._first in b'[{"':
             return self._find_closing()
         found = _WORD_END.search(self._text, self._seen)
         self._seen = len(self._text)

@@ -1,71 +1,22 @@
-"""Requests that let others go first: a queue for each lane, served in turn, and what they leave to others."""
+"""Work that lets direct calls go first, such as the items of batches: what of the shells it may have."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from gristmill.calls import Request
 from gristmill.shell import Shell
 
-__all__ = ["ALL", "Lanes", "Share", "serves", "share"]
+__all__ = ["ALL", "Allowance", "Share", "serves", "share"]
 
 #: A run of more seconds than this keeps a shell from a direct call for too long.
 _LONG = 0.05
 #: Seconds without a direct call after which lanes may use every shell: for short runs, and for long ones.
 _QUIET, _LONG_QUIET = 1.0, 60.0
-
-
-class Lanes:
-    """First in, first out within a lane; lanes take turns, so that none waits for another's length."""
-
-    def __init__(self) -> None:
-        self._lanes: OrderedDict[str, deque[Request]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._lanes)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
-
-    def push(self, request: Request) -> None:
-        """Put it at the end of its lane."""
-        self._lanes.setdefault(request.lane, deque()).append(request)
-
-    def push_back(self, request: Request) -> None:
-        """Put it, which was on its way already, at the head of its lane."""
-        self._lanes.setdefault(request.lane, deque()).appendleft(request)
-
-    def next(self) -> Request | None:
-        """Whose turn it is; those whose caller has left are dropped."""
-        while self._lanes:
-            name, lane = next(iter(self._lanes.items()))
-            while lane and lane[0].future.done():
-                lane.popleft()
-            if lane:
-                return lane[0]
-            del self._lanes[name]
-        return None
-
-    def pop(self) -> Request:
-        """Remove what `next` showed; then it is the next lane's turn."""
-        name, lane = next(iter(self._lanes.items()))
-        request = lane.popleft()
-        if lane:
-            self._lanes.move_to_end(name)
-        else:
-            del self._lanes[name]
-        return request
-
-    def oldest(self) -> float:
-        """When the request that waits longest was submitted; infinity if there is none."""
-        return min((lane[0].submitted for lane in self._lanes.values() if lane), default=float("inf"))
-
-    def clear(self) -> Iterator[Request]:
-        """Take all of them out."""
-        while self._lanes:
-            yield from self._lanes.popitem()[1]
+#: What lanes from which nothing runs get, in shells, however many direct calls there are.
+_STARVED_SHARE = 0.1
+#: Seconds of a shell that may be saved up for them at the most: a single short run.
+_MOST_SAVED = 0.05
 
 
 class Share(NamedTuple):
@@ -95,3 +46,25 @@ def share(shells: Iterable[Shell], *, quiet: float, expected: float | None) -> S
     usable = [shell for shell in shells if shell.usable]
     taken = sum(1 for shell in usable if serves(shell))
     return Share(taken < max(1, len(usable) - 1), 0.1)
+
+
+class Allowance:
+    """The tenth of a shell that lanes get while direct calls take all the rest, in seconds of a shell."""
+
+    def __init__(self, now: float) -> None:
+        self._seconds = 0.0
+        self._since = now
+
+    def grant(self, now: float) -> None:
+        """Credit the time since the last call."""
+        self._seconds = min(_MOST_SAVED, self._seconds + _STARVED_SHARE * (now - self._since))
+        self._since = now
+
+    def spend(self, seconds: float) -> None:
+        """Debit a run; one that is longer than what was saved is paid off before the next."""
+        self._seconds -= seconds
+
+    @property
+    def is_left(self) -> bool:
+        """Tells whether another run may go."""
+        return self._seconds > 0

@@ -10,12 +10,16 @@ import msgspec
 import structlog
 
 from gristmill.calls import Answer, Request
+from gristmill.errors import CallEndedShell, ShellDied
 from gristmill.frames import Kind
 from gristmill.services import ServiceVersion
 
-__all__ = ["Loaded", "load_request"]
+__all__ = ["Lethal", "Loaded", "load_request"]
 
 log = structlog.get_logger()
+
+#: A service that ended two shells as it was loaded is not loaded again for so long.
+_LETHAL_SECONDS = 10.0
 
 
 class Loaded:
@@ -56,6 +60,37 @@ class Loaded:
     def drop(self, key: str) -> int | None:
         """Forget a service; its handle, if it was loaded."""
         return self._handles.pop(key, None)
+
+
+class Lethal:
+    """Services whose loading ended the shells that tried: for a while no more shells are spent on them."""
+
+    def __init__(self) -> None:
+        self.found: dict[
+            str, tuple[float, ShellDied]
+        ] = {}  #: by digest: until when, loop time, and the error
+
+    def note(self, request: Request, now: float) -> ShellDied:
+        """Remember the service of a request that has been moved too often; the error of its calls."""
+        why = request.cause.message if request.cause else "no cause is known"
+        kind = CallEndedShell if isinstance(request.cause, CallEndedShell) else ShellDied
+        error = kind(f"loading this service ended the process that tried, twice: {why}")
+        if request.service is not None:
+            self.found[request.service.digest] = (now + _LETHAL_SECONDS, error)
+        return error
+
+    def find(self, request: Request, now: float) -> ShellDied | None:
+        """The error of a request for such a service, or None."""
+        digest = request.service.digest if request.service else ""
+        until, error = self.found.get(digest, (0.0, None))
+        if error is None or now < until:
+            return None if error is None else type(error)(error.message)
+        del self.found[digest]
+        return None
+
+    def forget(self, service: ServiceVersion) -> None:
+        """The service was changed or deleted."""
+        self.found.pop(service.digest, None)
 
 
 def load_request(service: ServiceVersion, handle: int, content: int | None, *, limit: float) -> Request:

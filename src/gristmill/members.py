@@ -11,20 +11,30 @@ from gristmill.shell import Shell, over_memory
 
 __all__ = ["Member", "RunTimes"]
 
-#: What nobody waits for any more may run so long before its shell is stopped.
-_LEFT_SECONDS = 1.0
+#: What nobody waits for any more is interrupted after so long, and its shell stopped so long after that.
+_LEFT_SECONDS, _HEED_SECONDS = 1.0, 5.0
+#: What a call is taken to cost in turns, in seconds of a shell, as long as its service has never run.
+_UNKNOWN_COST = 0.1
 
 
 class Member:
     """A shell of a pool with what the pool knows of it."""
 
-    __slots__ = ("backlog", "idle_since", "loaded", "shell")
+    __slots__ = ("backlog", "bringing", "idle_since", "inflight", "interrupted", "loaded", "shell")
 
     def __init__(self, shell: Shell, loaded: Loaded, now: float) -> None:
         self.shell = shell
         self.loaded = loaded
+        self.inflight = shell.inflight
         self.idle_since = now
         self.backlog = 0.0  #: seconds that what is in flight is expected to take
+        self.bringing = False  #: a content is on its way to it: it is kept for the service that has it
+        self.interrupted: float | None = None  #: when what runs was told to stop, loop time
+
+    @property
+    def is_idle(self) -> bool:
+        """Tells whether it has nothing to do, nor will in a moment."""
+        return not self.inflight and not self.bringing
 
     def send(self, request: Request, expected: float) -> None:
         """Put a request behind those in flight."""
@@ -34,7 +44,8 @@ class Member:
 
     def answered(self, request: Request) -> None:
         """One of them is no longer in flight."""
-        self.backlog = self.backlog - request.expected if self.shell.inflight else 0.0
+        self.backlog = self.backlog - request.expected if self.inflight else 0.0
+        self.interrupted = None
 
     def fault(self, now: float, limits: Limits, *, memory: bool) -> GristmillError | None:
         """Why the shell has to be stopped, if it has; its memory is looked at only on demand."""
@@ -47,11 +58,29 @@ class Member:
         overdue = shell.overdue(now)
         if overdue is not None:
             return overdue
-        head = shell.inflight[0]
-        if head.lane and head.future.cancelled() and now - shell.head_since > _LEFT_SECONDS:
-            return ShellDied("nobody waits for the answer any more")
+        if self.interrupted is not None and now - self.interrupted > _HEED_SECONDS:
+            return ShellDied(
+                "nobody waits for the answer any more, and the code did not stop when it was told to"
+            )
         used = shell.memory(limits.memory_bytes) if memory else 0
         return over_memory(used, limits.memory_bytes) if used > limits.memory_bytes else None
+
+    def let_go_of_left(self, now: float, *, others_wait: bool) -> None:
+        """Interrupt a run that nobody waits for any more where it holds up others; its shell lives on.
+
+        Only where nothing is behind it in the shell: the signal must reach this run and no other.
+        """
+        head = self.inflight[0]
+        if (
+            self.interrupted is not None
+            or not head.future.cancelled()
+            or now - self.shell.head_since < _LEFT_SECONDS
+        ):
+            return
+        if others_wait or head.lane or len(self.inflight) > 1:
+            self.interrupted = now
+            if len(self.inflight) == 1:
+                self.shell.interrupt()
 
 
 class RunTimes:
@@ -69,6 +98,10 @@ class RunTimes:
         if request.kind is Kind.CALL and request.service is not None:
             return self._seconds.get(request.service.digest, 1.0)
         return 1.0
+
+    def cost(self, request: Request) -> float:
+        """Seconds of a shell that the request takes, for whose turn it is."""
+        return self._seconds.get(request.service.digest, _UNKNOWN_COST) if request.service else _UNKNOWN_COST
 
     def learn(self, request: Request) -> None:
         """Take a request that was answered into account."""

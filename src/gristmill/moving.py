@@ -106,7 +106,7 @@ class Moving:
             owner=by.name,
             created=datetime.now(UTC),
         )
-        self._refuse_early(service, by, over=over)
+        await self._refuse_early(service, by, over=over)
         if service.runtime is Runtime.REALTIME:
             service = await self._with_model(service, source, content)
         else:
@@ -118,9 +118,10 @@ class Moving:
         log.info("service_imported", service=taken.name, version=taken.version, user=by.name)
         return taken
 
-    def _refuse_early(self, service: ServiceVersion, by: Principal, *, over: bool) -> None:
+    async def _refuse_early(self, service: ServiceVersion, by: Principal, *, over: bool) -> None:
         """Before anything is copied; the registry asks again."""
-        there = [each for each in self._registry.versions(service.name) if each.version == service.version]
+        known = await self._registry.listed(service.name)
+        there = [each for each in known if each.version == service.version]
         if there and not over and not by.replaces:
             raise Conflict(f"service {service.name!r} version {service.version!r} exists already")
         if there and not may_write(by, there[0].owner):

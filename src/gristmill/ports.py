@@ -9,7 +9,7 @@ last one seen tells whether an in-memory copy is stale.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, Protocol
@@ -37,7 +37,10 @@ __all__ = [
 
 
 class StateUnavailable(Overloaded):
-    """The database or the blob store does not take this read or write now; nothing of it was kept."""
+    """The database or the blob store does not take this read or write now.
+
+    What became of a write is known only by looking: its answer may be what was lost.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,11 @@ class ServiceStore(Protocol):
         """
 
     async def remove(self, old: ServiceVersion) -> int | None:
-        """Remove `old`; the revision after it. None, and no change, if what is stored is not `old`."""
+        """Remove `old`; the revision after it. None, and no change, if what is stored is not `old`.
+
+        Its batches that have not ended are failed in the same write: where there is a batch to be run, its
+        service was not deleted, whatever a node's copy of the services says.
+        """
 
 
 class SnapshotStore(Protocol):
@@ -177,14 +184,22 @@ class TokenStore(Protocol):
 
 
 class BatchStore(Protocol):
-    """Batches with the results of their items. Times are epoch seconds.
+    """Batches with the results of their items. Times are epoch seconds of the store's own clock, see `now`.
 
     Who takes a batch holds it until a time, and voids the claim of whoever had it before. Whatever is written
     under a void claim is refused as a whole: each item has one result at most.
+
+    Every write may be repeated by a caller who did not hear its answer, and is then no second write.
     """
 
+    async def now(self) -> float:
+        """Epoch seconds by the clock that all nodes share, which is the database's."""
+
     async def add(self, batch: Batch) -> None:
-        """Store a new batch whose blobs are in the blob store already; Conflict if the id exists."""
+        """Store a new batch whose blobs are in the blob store already.
+
+        Raises Conflict if the id is another batch's.
+        """
 
     async def get(self, id: str) -> Batch | None:
         """The batch, or None."""
@@ -192,8 +207,17 @@ class BatchStore(Protocol):
     async def of(self, name: str, version: str, owner: str | None) -> list[str]:
         """Ids of the batches of a service, oldest first: those of `owner`, or all if that is None."""
 
-    async def take(self, holder: str, *, now: float, until: float, most: int) -> list[Batch]:
-        """Take up to `most` batches that nobody holds at `now`, oldest first; they are in progress then."""
+    async def take(
+        self, holder: str, *, now: float, until: float, most: int, running: Mapping[str, int] | None = None
+    ) -> list[Batch]:
+        """Take up to `most` batches that nobody holds at `now`; they are in progress then.
+
+        Owners come in turn: those first of whom fewest batches are taken already, `running` by owner counted
+        in. Of one owner's those come first that were taken least often, and of these the oldest.
+        """
+
+    async def waiting(self, *, now: float, most: int) -> list[str]:
+        """Owners of up to `most` batches that nobody holds at `now`, in the order of `take`."""
 
     async def hold(self, claims: Collection[Claim], *, until: float) -> set[Claim]:
         """Hold these until later; those of them that are not void."""
@@ -201,13 +225,18 @@ class BatchStore(Protocol):
     async def give_back(self, claim: Claim) -> None:
         """Let any node take the batch, which is ready then; no change if the claim is void."""
 
-    async def give_back_all(self, holder: str) -> int:
-        """What `holder`, who has started anew, held before may be taken at once; how many batches."""
+    async def give_back_all(self, holder: str, *, but: Collection[str] | None = None) -> int:
+        """What `holder` held may be taken at once; how many batches.
+
+        Without `but`, `holder` has started anew. Else it goes on with the batches of these ids, and has not
+        begun the others: the answer to its taking them was lost.
+        """
 
     async def record(self, claim: Claim, results: Sequence[ItemResult], *, until: float) -> int | None:
         """Add results and hold the batch until later; how many there are now, None if the claim is void.
 
-        The last result completes the batch in the same write. Raises Conflict if an item has one already.
+        The last result completes the batch in the same write. Results that are there already, just as they
+        are given, count as written; Conflict if an item has another one.
         """
 
     async def fail(self, claim: Claim, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from gristmill.errors import InvalidInput, TooLarge
+from gristmill.schema import check_parameters
 from gristmill.services import Runtime, ServiceVersion, check_name
 
 __all__ = ["Limits", "check_service", "new_version", "with_changes"]
@@ -63,6 +64,11 @@ def check_service(service: ServiceVersion, limits: Limits) -> None:
     _check_operation(service.operation_id)
     _check_names("input parameter", [p.name for p in service.inputs], limits.parameters)
     _check_names("output parameter", [p.name for p in service.outputs], limits.parameters)
+    if (
+        service.runtime is not Runtime.REALTIME
+    ):  # whose model says what its inputs are, and no shell reads them
+        check_parameters(service.inputs, what="inputs")
+        check_parameters(service.outputs, what="outputs")
     _check_names("output file", service.output_files, limits.output_files)
     for name in service.output_files:
         _check_file(name)

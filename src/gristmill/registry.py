@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from gristmill.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gristmill.identity import Permission, Principal, may_write
-from gristmill.ports import ServiceStore, SnapshotStore
+from gristmill.ports import ServiceStore, SnapshotStore, StateUnavailable
 from gristmill.publishing import Limits, check_service, with_changes
 from gristmill.services import PoolSize, Runtime, ServiceVersion
 
 __all__ = ["Registry"]
+
+log = structlog.get_logger()
+
+
+#: A write is tried so often, with pauses that grow from the first to the second, seconds, and are random.
+_TRIES = 8
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+#: How long a list waits for the store before it shows what this node knows.
+_LOOK_SECONDS = 2.0
+#: What a write did: the revision after it, None if what is stored is not what it was, and what is stored now.
+_Written = tuple[int | None, ServiceVersion | None]
 
 
 class Registry:
@@ -41,7 +55,7 @@ class Registry:
         """The version; NotFound."""
         found = self._known.get((name, version))
         if found is None:
-            raise NotFound(f"there is no service {name!r} version {version!r}")
+            raise _unknown(name, version)
         return found
 
     async def find(self, name: str, version: str) -> ServiceVersion:
@@ -57,6 +71,20 @@ class Registry:
             if self._looks == begun:
                 await self._look()
         return self.resolve(name, version)
+
+    async def listed(self, name: str | None = None) -> list[ServiceVersion]:
+        """As `versions`, after one look at what other nodes have written; without it if the store is away.
+
+        For lists and other rare questions: the copy, at most a second old, is what calls go by.
+        """
+        begun = self._looks
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS), self._lock:
+                if self._looks == begun:
+                    await self._look()
+        except (StateUnavailable, TimeoutError) as error:
+            log.warning("services_not_looked_at", why=str(error) or "no answer in time")
+        return self.versions(name)
 
     def versions(self, name: str | None = None) -> list[ServiceVersion]:
         """All versions, or those of one name, oldest first."""
@@ -108,33 +136,38 @@ class Registry:
         return await self._add(service, fresh)
 
     async def _add(self, service: ServiceVersion, fresh: bool) -> ServiceVersion:
-        async with self._lock:
-            await self._settle(await self._store.add(service, fresh=fresh), None, service)
+
+        async def change(old: ServiceVersion | None) -> _Written:
+            return await self._store.add(service, fresh=fresh), service
+
+        def is_done(old: ServiceVersion | None) -> bool:
+            return old == service
+
+        await self._write(service.name, service.version, change, is_done)
         return service
 
     async def _put(self, service: ServiceVersion, by: Principal, fresh: bool) -> ServiceVersion:
         """Add it, or replace what is there; its owner, its age and its shells stay."""
 
-        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+        async def change(old: ServiceVersion | None) -> _Written:
+            if old is None:
+                return await self._added(service, fresh), service
+            _require_may_write(old, by)
             new = replace(service, owner=old.owner, created=old.created, pool=service.pool or old.pool)
             if replace(new, snapshot_id=old.snapshot_id) == old:
                 return self._revision, old
             return await self._store.replace(old, new, fresh=fresh), new
 
-        while True:
-            await self.refresh()
-            try:
-                if (service.name, service.version) not in self._known:
-                    return await self._add(service, fresh)
-                replaced = await self._write(service.name, service.version, by, change)
-            except Conflict:
-                continue  # another node was faster to add it
-            except NotFound:
-                if (service.name, service.version) in self._known:
-                    raise  # it is its content that is gone
-                continue  # another node was faster to delete it
-            assert replaced is not None
-            return replaced
+        put = await self._write(service.name, service.version, change)
+        assert put is not None
+        return put
+
+    async def _added(self, service: ServiceVersion, fresh: bool) -> int | None:
+        """As the store's `add`; None if another node was faster."""
+        try:
+            return await self._store.add(service, fresh=fresh)
+        except Conflict:
+            return None
 
     async def patch(
         self, name: str, version: str, changes: Mapping[str, Any], by: Principal
@@ -144,7 +177,7 @@ class Registry:
         Raises Forbidden, NotFound, InvalidInput and TooLarge.
         """
 
-        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+        async def change(old: ServiceVersion) -> _Written:
             new = with_changes(old, changes)
             if changes.get("snapshot_id"):
                 new = await self._with_content(new, changes["snapshot_id"], by)
@@ -152,49 +185,82 @@ class Registry:
             new = new.sealed()
             return await self._store.replace(old, new), new
 
-        patched = await self._write(name, version, by, change)
+        patched = await self._change(name, version, by, change)
         assert patched is not None
         return patched
 
     async def delete(self, name: str, version: str, by: Principal) -> None:
-        """Remove the version; Forbidden, NotFound."""
+        """Remove the version, and fail its batches; Forbidden, NotFound."""
 
-        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+        async def change(old: ServiceVersion) -> _Written:
             return await self._store.remove(old), None
 
-        await self._write(name, version, by, change)
+        await self._change(name, version, by, change, is_done=lambda old: old is None)
 
     async def set_pool(self, name: str, version: str, size: PoolSize | None, by: Principal) -> None:
         """Give the version shells of its own, or take them away; Forbidden, NotFound."""
 
-        async def change(old: ServiceVersion) -> tuple[int | None, ServiceVersion | None]:
+        async def change(old: ServiceVersion) -> _Written:
             if old.runtime is Runtime.REALTIME:
                 raise InvalidInput(f"{name} {version} is a realtime service: it needs no shells, and no pool")
             new = replace(old, pool=size)
             return await self._store.replace(old, new), new
 
-        await self._write(name, version, by, change)
+        await self._change(name, version, by, change)
+
+    async def _change(
+        self,
+        name: str,
+        version: str,
+        by: Principal,
+        change: Callable[[ServiceVersion], Awaitable[_Written]],
+        is_done: Callable[[ServiceVersion | None], bool] = lambda old: False,
+    ) -> ServiceVersion | None:
+        """As `_write`, of what is there and `by` may change. Raises NotFound, Forbidden."""
+
+        async def checked(old: ServiceVersion | None) -> _Written:
+            if old is None:
+                raise _unknown(name, version)
+            _require_may_write(old, by)
+            return await change(old)
+
+        return await self._write(name, version, checked, is_done)
 
     async def _write(
         self,
         name: str,
         version: str,
-        by: Principal,
-        change: Callable[[ServiceVersion], Awaitable[tuple[int | None, ServiceVersion | None]]],
+        change: Callable[[ServiceVersion | None], Awaitable[_Written]],
+        is_done: Callable[[ServiceVersion | None], bool] = lambda old: False,
     ) -> ServiceVersion | None:
-        """Apply `change` to what is stored; again if another node was faster."""
-        while True:
-            await self.refresh()
-            old = self.resolve(name, version)
-            if not may_write(by, old.owner):
-                raise Forbidden(
-                    f"{name} {version} belongs to {old.owner}: {by.name} ({by.role}) may not change it"
-                )
+        """Apply `change` to what is stored. The one loop in which a write is tried again, `_TRIES` times.
+
+        Again if another node was faster, which a revision of None says. Again, too, if the answer to a write
+        was lost: it may have been written all the same, which `is_done` tells by what is stored then.
+        """
+        lost: StateUnavailable | None = None
+        for number in range(_TRIES):
+            await _pause_before(number)
             async with self._lock:
-                revision, new = await change(old)
+                await self._look()
+                old = self._known.get((name, version))
+                if lost is not None and is_done(old):
+                    return old
+                try:
+                    revision, new = await change(old)
+                except StateUnavailable as error:
+                    lost = error
+                    continue
+                except Conflict:
+                    if lost is None:
+                        raise
+                    continue  # with the write whose answer was lost, perhaps
                 if revision is not None:
                     await self._settle(revision, old, new)
                     return new
+        if lost is not None:
+            raise lost
+        raise Conflict(f"{name} {version} is being changed by others at this moment: try again")
 
     async def _with_content(
         self, service: ServiceVersion, snapshot_id: str | None, by: Principal
@@ -246,3 +312,21 @@ class Registry:
     def _tell(self, service: ServiceVersion) -> None:
         for callback in self._callbacks:
             callback(service)
+
+
+async def _pause_before(number: int) -> None:
+    """Before the first try none; then longer and longer, and random, so that nodes do not keep meeting."""
+    if number:
+        await asyncio.sleep(random.uniform(0.5, 1.0) * min(_FIRST_PAUSE * 2.0**number, _LONGEST_PAUSE))
+
+
+def _unknown(name: str, version: str) -> NotFound:
+    return NotFound(f"there is no service {name!r} version {version!r}")
+
+
+def _require_may_write(service: ServiceVersion, by: Principal) -> None:
+    if not may_write(by, service.owner):
+        raise Forbidden(
+            f"{service.name} {service.version} belongs to {service.owner}: "
+            f"{by.name} ({by.role}) may not change it"
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from array import array
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from gristmill.errors import InvalidInput
 
@@ -22,6 +22,7 @@ __all__ = [
     "Parameter",
     "ParameterType",
     "Value",
+    "check_parameters",
     "parse_parameters",
 ]
 
@@ -72,7 +73,8 @@ class Column(NamedTuple):
     """Values of one kind; None stands for NA.
 
     kind: "logical" (bools; also a column of nulls only), "integer" (ints within 32 bits), "numeric" (floats
-    and ints, no bools) or "character".
+    and ints, no bools, which doubles hold exactly), "whole" (ints of which doubles cannot hold all) or
+    "character".
     """
 
     kind: str
@@ -116,8 +118,9 @@ Value = Union[None, bool, int, float, str, Column, MatrixValue, FrameValue, Arra
 def parse_parameters(definitions: object, *, what: str = "parameter definitions") -> Tuple[Parameter, ...]:
     """Parameters of a list of JSON definitions `{"name", "type", "columns"?, "form"?}`; None is no list.
 
-    Raises InvalidInput that names the definition: bad or repeated names, unknown types, `columns` or `form`
-    where they do not belong.
+    The one parser: publish, change, import and the shell all use it, so that what one takes the others do.
+    Raises InvalidInput that names the definition, and nothing else, whatever it is given: bad or repeated
+    names, unknown types, `columns` or `form` where they do not belong.
     """
     if definitions is None:
         return ()
@@ -132,27 +135,40 @@ def parse_parameters(definitions: object, *, what: str = "parameter definitions"
     return parameters
 
 
+def check_parameters(parameters: Sequence[Parameter], *, what: str) -> None:
+    """Raise InvalidInput unless a shell can load records that were made without `parse_parameters`."""
+    parse_parameters([each.describe() for each in parameters], what=what)
+
+
 def _parameter(definition: object, where: str) -> Parameter:
     if not isinstance(definition, dict):
         raise InvalidInput(f"{where} must be an object with name and type")
     name = _name(definition.get("name"), where)
-    try:
-        type_ = ParameterType(definition.get("type"))
-    except ValueError:
+    type_ = _TYPES.get(_text(definition.get("type")))
+    if type_ is None:
         known = ", ".join(each.value for each in ParameterType)
         raise InvalidInput(
             f"{where} ({name}): unknown type {_short(definition.get('type'))}; known are {known}"
-        ) from None
+        )
     columns = _columns(definition.get("columns"), f"{where} ({name})")
-    try:
-        form = Form(definition.get("form") or "frame")
-    except ValueError:
-        raise InvalidInput(f"{where} ({name}): form must be 'frame' or 'array'") from None
+    said = definition.get("form")
+    form = Form.FRAME if said is None else _FORMS.get(_text(said))
+    if form is None:
+        raise InvalidInput(f"{where} ({name}): form must be 'frame' or 'array'")
     if type_ is not ParameterType.DATA_FRAME and (columns or form is not Form.FRAME):
         raise InvalidInput(f"{where} ({name}): columns and form belong to a data.frame, not a {type_.value}")
     if form is Form.ARRAY and not columns:
         raise InvalidInput(f"{where} ({name}): form 'array' needs the columns in their order")
     return Parameter(name, type_, columns, form)
+
+
+_TYPES: Dict[str, ParameterType] = {each.value: each for each in ParameterType}
+_FORMS: Dict[str, Form] = {each.value: each for each in Form}
+
+
+def _text(value: object) -> str:
+    """The plain text of a string, of an enumeration's member too; "" of what is none."""
+    return str.__str__(value) if isinstance(value, str) else ""
 
 
 def _name(name: object, where: str) -> str:
@@ -171,12 +187,31 @@ def _columns(columns: object, where: str) -> Tuple[str, ...]:
         return ()
     if not isinstance(columns, list) or not all(isinstance(each, str) for each in columns):
         raise InvalidInput(f"{where}: columns must be an array of names")
-    if len(set(columns)) != len(columns):
-        twice = next(each for each in columns if columns.count(each) > 1)
-        raise InvalidInput(f"{where}: column {_short(twice)} is named twice")
+    seen = set()
+    for each in columns:
+        if "\0" in each or _has_lone_surrogate(each):
+            raise InvalidInput(
+                f"{where}: {_short(each)} cannot be the name of a column: it holds a NUL character, or half "
+                "of a surrogate pair"
+            )
+        if each in seen:
+            raise InvalidInput(f"{where}: column {_short(each)} is named twice")
+        seen.add(each)
     return tuple(columns)
 
 
+def _has_lone_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _short(value: object) -> str:
-    text = repr(value)
+    """What came, cut; of values whose own text fails (a list nested too deeply, a huge number), the type."""
+    try:
+        text = repr(value[:200] if isinstance(value, str) else value)
+    except Exception:  # noqa: BLE001 - the text of a value that somebody sent, whatever it raises
+        return f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -10,15 +11,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+import structlog
 
 from gristmill.calls import Request
 from gristmill.errors import Gone, GristmillError, ShellDied
 from gristmill.frames import Kind
 from gristmill.launching import Limits, ShellLauncher
+from gristmill.off_loop import Work, off_loop
 from gristmill.services import Runtime
 from gristmill.shell import Shell, over_memory
 
 __all__ = ["SessionShell"]
+
+log = structlog.get_logger()
+
+#: How long the end of a shell is waited for; it is killed long before.
+_GONE_SECONDS = 15.0
 
 
 class SessionShell:
@@ -38,12 +46,14 @@ class SessionShell:
 
     def launch(self, launcher: ShellLauncher, runtime: Runtime) -> None:
         """Start a shell where none was given."""
-        self._shell = Shell(
-            launcher.launch(runtime),
-            self,
-            config=launcher.config(runtime),
-            output_limit=self._limits.output_bytes,
-        )
+        config = launcher.config(runtime)
+        process = launcher.launch(runtime)
+        try:
+            self._shell = Shell(process, self, config=config, output_limit=self._limits.output_bytes)
+        except BaseException:  # no descriptor is left for the loop, for instance
+            process.kill()
+            process.close()
+            raise
 
     async def wait_ready(self) -> None:
         """Return when operations can be asked. Raises ShellDied when the shell does not start."""
@@ -118,9 +128,10 @@ class SessionShell:
         lent = tempfile.TemporaryFile(dir=self._staging)  # noqa: SIM115 - closed below
         try:
             await self.ask(op, descriptor=lent.fileno(), name=name)
-            return await asyncio.to_thread(_own_copy, lent, self._staging)
-        finally:
+        except BaseException:
             lent.close()
+            raise
+        return await off_loop(Work.WRITE, _own_copy, lent, self._staging)
 
     def console(self) -> str:
         """What the current or last execution printed so far, cut to the limit."""
@@ -136,9 +147,9 @@ class SessionShell:
         self._living().interrupt()
 
     def check(self) -> None:
-        """End the shell when it has grown past its memory; to be called now and then."""
+        """End the shell when it has grown past its memory, at work or not; to be called now and then."""
         shell = self._shell
-        if shell is not None and self.alive and self.busy:
+        if shell is not None and self.alive:
             used = shell.memory(self._limits.memory_bytes)
             if used > self._limits.memory_bytes:
                 self.kill(over_memory(used, self._limits.memory_bytes))
@@ -149,14 +160,17 @@ class SessionShell:
             self._shell.kill(reason)
 
     async def close(self) -> None:
-        """End it, and wait until it is gone."""
+        """End it, and wait until it is gone; not for ever, as even SIGKILL does not end every process."""
         if self._shell is None:
             return
         if self._shell.inflight or not self._shell.ready:
             self._shell.kill(Gone("the session was closed"))
         elif not self._shell.dead:
             self._shell.close()
-        await self._shell.gone()
+        try:
+            await asyncio.wait_for(self._shell.gone(), _GONE_SECONDS)
+        except TimeoutError:
+            log.warning("session_shell_stays", pid=self._shell.pid)
 
     def _living(self) -> Shell:
         if self._why is not None or self._shell is None:
@@ -182,14 +196,17 @@ class SessionShell:
 
 
 def _own_copy(lent: BinaryIO, staging: Path) -> BinaryIO:
-    """A copy that the shell, which may have kept the descriptor, cannot change any more."""
-    copy = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - the caller closes it
-    size = os.fstat(lent.fileno()).st_size
-    offset = 0
-    while offset < size:
-        sent = os.copy_file_range(lent.fileno(), copy.fileno(), size - offset, offset)
-        if sent == 0:
-            break
-        offset += sent
-    copy.seek(0)
-    return copy
+    """A copy that the shell, which may have kept the descriptor, cannot change any more; closes `lent`."""
+    with lent, contextlib.ExitStack() as undo:
+        copy = tempfile.TemporaryFile(dir=staging)  # noqa: SIM115 - the caller closes it
+        undo.callback(copy.close)
+        size = os.fstat(lent.fileno()).st_size
+        offset = 0
+        while offset < size:
+            sent = os.copy_file_range(lent.fileno(), copy.fileno(), size - offset, offset)
+            if sent == 0:
+                break
+            offset += sent
+        copy.seek(0)
+        undo.pop_all()
+        return copy

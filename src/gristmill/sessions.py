@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +14,14 @@ from typing import BinaryIO
 import msgspec
 import structlog
 
-from gristmill.errors import Conflict, Gone, InvalidInput, NotFound, Overloaded, ShellDied
+from gristmill.background import Background, Repeated
+from gristmill.errors import Conflict, Gone, GristmillError, InvalidInput, NotFound, Overloaded
 from gristmill.identity import Principal
 from gristmill.launching import Limits, ShellLauncher
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BlobStore, Snapshot, SnapshotStore
 from gristmill.services import Runtime
+from gristmill.session_history import History
 from gristmill.session_shell import SessionShell
 from gristmill.shell import Shell
 
@@ -28,7 +32,11 @@ log = structlog.get_logger()
 _TICK_SECONDS = 1.0
 #: From SIGINT to SIGKILL for code that does not heed the first.
 _CANCEL_SECONDS = 10.0
-_MOST_HISTORY = 10_000
+_BUSY = "the session is executing already: wait for it, or cancel it"
+#: A longer name, in characters, is not one that somebody gave.
+_LONGEST_NAME = 1000
+#: A body over so many bytes is decoded in a thread.
+_LARGE_BODY = 1 << 20
 
 
 class _Execute(msgspec.Struct):
@@ -108,7 +116,7 @@ class Session:
         self.owner = owner.name
         self._principal = owner
         self.runtime = runtime
-        self.history: list[str] = []
+        self.history = History()
         self.last_used = asyncio.get_running_loop().time()
         self.shell = shell
         self._snapshots = snapshots
@@ -117,9 +125,14 @@ class Session:
         """Run an ExecuteRequest; the ExecuteResponse; both JSON. Raises InvalidInput, Conflict, Gone."""
         self._touch()
         if self.shell.busy:
-            raise Conflict("the session is executing already: wait for it, or cancel it")
-        self.history.append(_code_of(body))
-        del self.history[:-_MOST_HISTORY]
+            raise Conflict(_BUSY)
+        if len(body) > _LARGE_BODY:
+            code = await off_loop(Work.COMPUTE, _code_of, body)
+            if self.shell.busy:  # by now
+                raise Conflict(_BUSY)
+        else:
+            code = _code_of(body)
+        self.history.add(code)
         try:
             return await self.shell.ask("execute", body=body)
         finally:
@@ -213,6 +226,7 @@ class Sessions:
         limits: Limits,
         staging: Path,
         fresh: Callable[[Runtime], Shell | None],
+        background: Background | None = None,
     ) -> None:
         self._launcher = launcher
         self._snapshots = snapshots
@@ -220,36 +234,48 @@ class Sessions:
         self._limits = limits
         self._staging = staging
         self._fresh = fresh  #: an idle shell that never ran anything, or None; raises RuntimeUnavailable
+        self._background = background or Background()
         self._sessions: dict[str, Session] = {}
-        self._starting = 0
-        self._watcher: asyncio.Task[None] | None = None
+        self._starting: Counter[str] = Counter()  #: places that are taken already, by owner
+        self._ending: set[asyncio.Task[None]] = set()
+        self._watching: Repeated | None = None
 
     def start(self) -> None:
-        """Begin to close what is idle for too long."""
-        self._watcher = asyncio.create_task(self._watch(), name="sessions")
+        """Begin to close what is idle for too long, and what takes too much memory."""
+        self._watching = self._background.repeat("sessions", self._look, every=_TICK_SECONDS)
 
     async def create(
         self, owner: Principal, *, name: str, runtime: Runtime, snapshot_id: str | None
     ) -> Session:
         """A new session, with a snapshot's content if given.
 
-        Raises Overloaded, NotFound, RuntimeUnavailable.
+        Raises Overloaded, InvalidInput, NotFound, RuntimeUnavailable.
         """
+        if len(name) > _LONGEST_NAME:
+            raise InvalidInput(
+                f"the session's name has {len(name):,} characters: use no more than {_LONGEST_NAME:,}"
+            )
         self._check_room(owner)
-        if snapshot_id is not None:
-            await self._snapshots.get(snapshot_id, owner)
-        self._starting += 1
+        # Before the first await: who asks meanwhile is counted with this one.
+        self._starting[owner.name] += 1
         try:
-            shell = SessionShell(self._fresh(runtime), limits=self._limits, staging=self._staging)
-            session = Session(name=name, owner=owner, runtime=runtime, shell=shell, snapshots=self._snapshots)
-            try:
-                await self._prepare(session, snapshot_id)
-            except BaseException:
-                await shell.close()
-                raise
+            session = await self._begin(owner, name, runtime, snapshot_id)
             self._sessions[session.id] = session
         finally:
-            self._starting -= 1
+            self._starting[owner.name] -= 1
+            self._starting += Counter()  # forgets those who start none
+        return session
+
+    async def _begin(self, owner: Principal, name: str, runtime: Runtime, snapshot_id: str | None) -> Session:
+        if snapshot_id is not None:
+            await self._snapshots.get(snapshot_id, owner)
+        shell = SessionShell(self._fresh(runtime), limits=self._limits, staging=self._staging)
+        session = Session(name=name, owner=owner, runtime=runtime, shell=shell, snapshots=self._snapshots)
+        try:
+            await self._prepare(session, snapshot_id)
+        except BaseException:
+            self._end("session that did not start", shell)
+            raise
         return session
 
     async def _prepare(self, session: Session, snapshot_id: str | None) -> None:
@@ -260,10 +286,10 @@ class Sessions:
             await session.load_snapshot(snapshot_id)
 
     def _check_room(self, owner: Principal) -> None:
-        living = len(self._sessions) + self._starting
+        living = len(self._sessions) + self._starting.total()
         if living >= self._settings.maximum:
             raise Overloaded(f"{living} sessions are open, the most that this server keeps: close one")
-        if len(self.of(owner)) >= self._settings.per_user:
+        if len(self.of(owner)) + self._starting[owner.name] >= self._settings.per_user:
             raise Overloaded(f"{owner.name} has {self._settings.per_user} sessions open: close one")
 
     def of(self, owner: Principal) -> list[Session]:
@@ -293,33 +319,37 @@ class Sessions:
 
     async def close_all(self) -> None:
         """End every session, for shutdown."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        if self._watching is not None:
+            await self._watching.stop()
         sessions = list(self._sessions.values())
         self._sessions.clear()
-        await asyncio.gather(*(session.shell.close() for session in sessions))
+        closing = [session.shell.close() for session in sessions]
+        await asyncio.gather(*closing, *self._ending, return_exceptions=True)
+
+    def _end(self, why: str, shell: SessionShell) -> None:
+        """End a shell beside everything else; shutdown waits for it."""
+        task = self._background.once(why, shell.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     @property
     def count(self) -> int:
         """How many are open."""
         return len(self._sessions)
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for session in list(self._sessions.values()):
+    async def _look(self) -> None:
+        """Look at each session once. One that will not end, or cannot be looked at, holds up no other."""
+        for session in list(self._sessions.values()):
+            try:
                 session.shell.check()
-                if not session.shell.busy and now - session.last_used > self._settings.idle_seconds:
-                    await self._end_idle(session)
-
-    async def _end_idle(self, session: Session) -> None:
-        log.info("session_idle", session=session.id, owner=session.owner)
-        self._sessions.pop(session.id, None)
-        try:
-            await session.shell.close()
-        except ShellDied as error:
-            log.warning("session_not_closed", session=session.id, error=error.message)
+            except (GristmillError, OSError) as error:
+                log.warning("session_not_checked", session=session.id, error=str(error))
+            now = asyncio.get_running_loop().time()
+            if not session.shell.busy and now - session.last_used > self._settings.idle_seconds:
+                log.info("session_idle", session=session.id, owner=session.owner)
+                self._sessions.pop(session.id, None)
+                self._end("session that was idle", session.shell)
+            await asyncio.sleep(0)  # there may be many, and each look takes a fraction of a millisecond
 
 
 def _code_of(body: bytes) -> str:

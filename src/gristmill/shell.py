@@ -7,13 +7,14 @@ import os
 import signal
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from gristmill.calls import Request
-from gristmill.errors import GristmillError, LimitExceeded, ShellDied, TimedOut
+from gristmill.errors import CallEndedShell, GristmillError, LimitExceeded, ShellDied, TimedOut
 from gristmill.frames import BrokenFrame, Decoder, Frame, Kind, Status, pack_header
 from gristmill.launching import ShellProcess
 
@@ -28,6 +29,8 @@ _FRAME_SLACK = 64 * 1024
 _LAST_WORDS = 1000
 #: From a closed socket to SIGKILL: for a process that is dying, and for one that was asked to end.
 _DYING_SECONDS, _CLOSE_SECONDS = 0.2, 5.0
+#: Signals that usually others than the code send: an administrator, or the kernel when memory is short.
+_FROM_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 
 
 class ShellKeeper(Protocol):
@@ -55,12 +58,16 @@ class Shell:
         self._socket = process.control
         self._decoder = Decoder(output_limit + _FRAME_SLACK)
         self._outgoing: deque[memoryview] = deque()
+        self._undelivered: set[int] = set()  #: ids of requests whose last byte may not have left
+        self._none_runs = False  #: it said that it cannot go on: what is in flight has not begun
+        self._unread = False  #: the process ended before it had read all that was sent
         self._next_id = 0
         self._grouped = 0  #: how many at the head of `inflight` run as one; 0: the head alone
         self._reason: GristmillError | None = None
         self.inflight: deque[Request] = deque()
         self.head_since = self._loop.time()
         self.started = self.head_since
+        self.usable = False  #: takes requests
         self.ready = False
         self.dead = False
         self.retiring = False
@@ -83,11 +90,6 @@ class Shell:
         return self._reason
 
     @property
-    def usable(self) -> bool:
-        """Whether it takes requests."""
-        return self.ready and not self.retiring and not self.dead and self._reason is None
-
-    @property
     def pid(self) -> int:
         """Of the process that was started, as the server sees it."""
         return self._process.pid
@@ -99,7 +101,10 @@ class Shell:
 
     def send(self, request: Request) -> None:
         """Put a request behind those in flight; its future gets the answer, or the keeper gets it back."""
-        self._next_id = (self._next_id + 1) & 0xFFFFFFFF
+        self._next_id = request.id = (self._next_id + 1) & 0xFFFFFFFF
+        header = pack_header(
+            request.kind, request.id, len(request.body), handle=request.handle, meta_length=len(request.meta)
+        )
         request.sent = self._loop.time()
         if not self.inflight:
             self.head_since = request.sent
@@ -108,16 +113,12 @@ class Shell:
             try:
                 socket.send_fds(self._process.descriptors, [b"x"], [request.descriptor])
             except OSError as error:
+                self._undelivered.add(request.id)
                 self.kill(ShellDied(f"the shell took no descriptor: {error}"))
                 return
-        header = pack_header(
-            request.kind,
-            self._next_id,
-            len(request.body),
-            handle=request.handle,
-            meta_length=len(request.meta),
-        )
-        self._write([header, request.meta, request.body] if request.meta else [header, request.body])
+        parts = [header, request.meta, request.body] if request.meta else [header, request.body]
+        if not self._write(parts):
+            self._undelivered.add(request.id)
 
     def tell(self, kind: Kind, handle: int) -> None:
         """Send a frame that has no reply."""
@@ -133,14 +134,26 @@ class Shell:
         return used if used <= most else self._process.memory(exact=True)
 
     def kill(self, reason: GristmillError) -> None:
-        """End it at once; what runs fails with `reason`. The keeper hears of it when the process is gone."""
+        """End it at once; what runs fails with `reason`. The keeper hears of it when the process is gone.
+
+        What it still answers is not read: `reason` is for the request that runs now, and for no later one.
+        """
+        if self.dead:
+            return
+        self.usable = False
         if self._reason is None:
             self._reason = reason
+            self._loop.remove_reader(self._socket)
         self._process.kill()
+
+    def retire(self) -> None:
+        """Take no further requests; those in flight are answered."""
+        self.retiring = True
+        self.usable = False
 
     def close(self) -> None:
         """Let it end by itself, now that nothing is in flight; `gone` resolves when it has."""
-        self.retiring = True
+        self.retire()
         if not self.dead:
             self._loop.remove_writer(self._socket)
             try:
@@ -172,9 +185,10 @@ class Shell:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
+            data, self._unread = b"", True  # of Unix sockets: it was closed with data in it that nobody read
         if not data:
             self._loop.remove_reader(self._socket)
+            self.usable = False
             if not self.retiring and self._reason is None:
                 # It closed its end: it is dying, and gets a moment to end with a status of its own.
                 self._loop.call_later(_DYING_SECONDS, self._kill_unless_dead)
@@ -186,44 +200,63 @@ class Shell:
             self.kill(ShellDied("the shell closed its socket and went on living"))
 
     def _take(self, data: bytes) -> None:
+        """Carry out the frames that `data` completes; a shell that sends anything else is ended."""
         try:
             for frame in self._decoder.feed(data):
+                if self._reason is not None:
+                    return
                 if self._grouped > 1 and frame.kind == Kind.REPLY and frame.status == Status.BROKEN:
                     # Which of the group is to blame is not known: its death has each of them tried alone.
-                    self._loop.remove_reader(self._socket)
                     self.kill(ShellDied("the shell could not go on"))
                     return
                 self._handle(frame)
-        except BrokenFrame as error:
-            log.warning("shell_broke_frame", pid=self.pid, error=error.message)
-            self._loop.remove_reader(self._socket)
+        except Exception as error:  # noqa: BLE001 - user code can write into its shell's socket, whatever it likes
+            log.warning("shell_broke_frame", pid=self.pid, error=repr(error)[:300])
             self.kill(ShellDied("the shell's answer was damaged, or over the output limit"))
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind == Kind.REPLY:
-            if not self.inflight:
-                raise BrokenFrame("a reply that nobody asked for")
-            request = self.inflight.popleft()
-            self._grouped = max(0, self._grouped - 1)
-            self.head_since = self._loop.time()
-            self.answered += 1
-            request.resolve(frame)
-            if request.kind is Kind.LOAD and self.inflight:
-                self.inflight[0].waited_for_load = int((self.head_since - request.sent) * 1e6)
-            if frame.status == Status.BROKEN:
-                self.kill(ShellDied("the shell could not go on"))
-            self._keeper.on_reply(self, request)
+            self._handle_reply(frame)
         elif frame.kind == Kind.GROUP:
-            self._grouped = min(frame.id, len(self.inflight))
-        elif frame.kind == Kind.READY:
+            if frame.id > len(self.inflight):
+                raise BrokenFrame(f"a group of {frame.id} calls, where {len(self.inflight)} are in flight")
+            self._grouped = frame.id
+        elif frame.kind == Kind.READY and not self.ready:
             self.info = msgspec.json.decode(frame.body, type=dict[str, object])
             if "error" in self.info:
                 self.kill(ShellDied(str(self.info["error"])))
                 return
             self.ready = True
-            self._keeper.on_ready(self)
+            self.usable = not self.retiring
+            self._tell_keeper(self._keeper.on_ready)
         else:
-            raise BrokenFrame(f"a shell does not send frames of kind {frame.kind}")
+            raise BrokenFrame(f"a shell does not send frames of kind {frame.kind} now")
+
+    def _handle_reply(self, frame: Frame) -> None:
+        """Give a reply to the request whose id it carries, which is the oldest one in flight."""
+        if not self.inflight or self.inflight[0].id != frame.id:
+            raise BrokenFrame(f"a reply to {frame.id}, which is not what runs")
+        request = self.inflight.popleft()
+        self._grouped = max(0, self._grouped - 1)
+        self.head_since = self._loop.time()
+        self.answered += 1
+        request.resolve(frame)
+        if request.kind is Kind.LOAD and self.inflight:
+            self.inflight[0].waited_for_load = int((self.head_since - request.sent) * 1e6)
+        if frame.status == Status.BROKEN:
+            self._none_runs = True
+            self.kill(ShellDied("the shell could not go on"))
+        try:
+            self._keeper.on_reply(self, request)
+        except Exception:
+            log.exception("keeper_failed", pid=self.pid, call="on_reply")
+
+    def _tell_keeper(self, what: Callable[..., None], *about: object) -> None:
+        """An error of the keeper's is logged: it is not the shell's, and must not keep it from going on."""
+        try:
+            what(self, *about)
+        except Exception:
+            log.exception("keeper_failed", pid=self.pid, call=what.__name__)
 
     def _exited(self) -> None:
         status = self._process.reap()
@@ -233,19 +266,22 @@ class Shell:
         self._drain()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        self.dead = True
+        self.dead, self.usable = True, False
         self.exit_status = status
         if not self.ready:
             self.info.setdefault("error", self._last_words())
-        reason = self._reason or ShellDied(f"the process that ran this call {_death(status)}")
-        # Whatever the shell started goes with it.
-        self._process.kill()
-        running, waiting = self._split()
+        reason = self._reason or _cause(status)
+        running, waiting = self._split(reason)
+        try:
+            # Whatever the shell started goes with it.
+            self._process.kill()
+            self._process.close()
+        except Exception:
+            log.exception("shell_not_cleared", pid=self.pid)
         for request in running:
             request.fail(reason)
-        self._process.close()
         self._gone.set_result(None)
-        self._keeper.on_death(self, waiting)
+        self._tell_keeper(self._keeper.on_death, waiting)
 
     def _last_words(self) -> str:
         """The end of what it printed, or a remark that it printed nothing: why it did not start."""
@@ -258,13 +294,16 @@ class Shell:
         while self._reason is None:
             try:
                 data = self._socket.recv(_RECEIVE)
+            except ConnectionResetError:
+                self._unread = True
+                return
             except OSError:
                 return
             if not data:
                 return
             self._take(data)
 
-    def _split(self) -> tuple[list[Request], list[Request]]:
+    def _split(self, reason: GristmillError) -> tuple[list[Request], list[Request]]:
         """What ran when the shell died, and what waited. A group is taken apart and tried singly."""
         requests = list(self.inflight)
         self.inflight.clear()
@@ -272,26 +311,36 @@ class Shell:
             for request in requests[: self._grouped]:
                 request.alone = True
             return [], requests
-        if requests and requests[0].kind is Kind.LOAD:
+        if not requests or self._never_began(requests):
+            return [], requests
+        if requests[0].kind is Kind.LOAD:
             for request in requests:
                 if request.service is requests[0].service:
                     request.moves += 1
+                    request.cause = reason
         return requests[:1], requests[1:]
+
+    def _never_began(self, requests: list[Request]) -> bool:
+        """Tells whether the process ended before it had begun the oldest request, or had all of it."""
+        unread = self._unread and len(requests) == 1
+        return unread or self._none_runs or requests[0].id in self._undelivered
 
     # What goes to the process
 
-    def _write(self, parts: list[bytes]) -> None:
+    def _write(self, parts: list[bytes]) -> bool:
+        """Send at once what the socket takes, and the rest later; tells whether all of it has left."""
         if self.dead or self._reason is not None:
-            return  # its death will give the request back
+            return False  # its death will give the request back
         if self._outgoing:
             self._outgoing.extend(memoryview(part) for part in parts if part)
-            return
+            return False
         try:
             sent = self._socket.sendmsg(parts)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            return  # it is dying; `_exited` follows
+            self.usable = False  # it is dying; `_exited` follows
+            return False
         for part in parts:
             if sent >= len(part):
                 sent -= len(part)
@@ -300,6 +349,8 @@ class Shell:
                 sent = 0
         if self._outgoing:
             self._loop.add_writer(self._socket, self._writable)
+            return False
+        return True
 
     def _writable(self) -> None:
         while self._outgoing:
@@ -309,13 +360,23 @@ class Shell:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
+                self.usable = False
                 self._outgoing.clear()
-                break
+                self._loop.remove_writer(self._socket)
+                return
             if sent < len(part):
                 self._outgoing[0] = part[sent:]
                 return
             self._outgoing.popleft()
+        self._undelivered.clear()
         self._loop.remove_writer(self._socket)
+
+
+def _cause(status: int) -> ShellDied:
+    """The error of the call that ran when a process ended that nobody had told to."""
+    how = f"the process that ran this call {_death(status)}"
+    number = -status if status < 0 else status - 128
+    return ShellDied(how) if number in _FROM_OTHERS else CallEndedShell(how)
 
 
 def _death(status: int) -> str:

@@ -64,6 +64,7 @@ class MemoryServices:
         self.rows: dict[tuple[str, str], ServiceVersion] = {}
         self._snapshots = snapshots
         self._revision = 0
+        self.batches: MemoryBatches | None = None  #: fail when their service is removed
 
     async def revision(self) -> int:
         """See the port."""
@@ -91,6 +92,8 @@ class MemoryServices:
         if self.rows.get((old.name, old.version)) != old:
             return None
         del self.rows[old.name, old.version]
+        if self.batches is not None:
+            self.batches.fail_of_service(old.name, old.version)
         self._revision += 1
         return self._revision
 
@@ -238,7 +241,7 @@ class MemoryStores:
         self.services = MemoryServices(self.snapshots)
         self.users = MemoryUsers()
         self.tokens = MemoryTokens(self.users)
-        self.batches = MemoryBatches()
+        self.batches = self.services.batches = MemoryBatches()
         self.bundles = MemoryBundles()
 
     async def revision(self) -> int:

@@ -57,6 +57,14 @@ async def test_an_id_exists_once(stores: Stores) -> None:
         await stores.batches.add(batch(owner="bob"))
 
 
+async def test_a_batch_that_is_added_again_by_who_heard_no_answer_is_there_once(stores: Stores) -> None:
+    await stores.batches.add(batch(owner="bob"))
+    await stores.batches.take("n1", now=0, until=100, most=1)
+    await stores.batches.add(batch(owner="bob"))
+    assert await stores.batches.of("bos", "1", None) == ["b1"]
+    assert (await get(stores)).takes == 1
+
+
 async def test_batches_are_listed_by_service_and_owner_oldest_first(stores: Stores) -> None:
     await stores.batches.add(batch("z"))
     await stores.batches.add(batch("b", "bob"))
@@ -77,6 +85,36 @@ async def test_a_batch_is_taken_by_one_node_until_its_time_is_over(stores: Store
     [again] = await stores.batches.take("n3", now=50, until=1000, most=5)
     assert (again.id, again.takes, again.stalled) == ("b2", 2, 2)
     assert again == await get(stores, "b2")
+
+
+async def test_owners_come_in_turn_and_what_was_taken_less_often_comes_first(stores: Stores) -> None:
+    for id in ("a1", "a2", "a3"):
+        await stores.batches.add(batch(id))
+    await stores.batches.add(batch("b1", "bob"))
+    assert await stores.batches.waiting(now=0, most=9) == ["ann", "bob", "ann", "ann"]
+    assert [b.id for b in await stores.batches.take("n1", now=0, until=100, most=2)] == ["a1", "b1"]
+    await stores.batches.give_back(Claim("a1", 1))
+    assert [b.id for b in await stores.batches.take("n1", now=0, until=100, most=1)] == ["a2"]
+    await stores.batches.add(batch("b2", "bob"))
+    taken = await stores.batches.take("n1", now=0, until=100, most=1, running={"ann": 1, "bob": 0})
+    assert [b.id for b in taken] == ["b2"]
+    assert await stores.batches.waiting(now=0, most=1) == ["ann"]
+    rest = await stores.batches.take("n2", now=0, until=100, most=9, running={"nobody": 3})
+    assert {b.id for b in rest} == {"a1", "a3"}
+    assert await stores.batches.waiting(now=0, most=9) == []
+
+
+async def test_the_time_is_the_databases_and_not_the_nodes(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = time.time()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert before - 1 < await stores.batches.now() < before + 10
+    claim = await started(stores, total=1)
+    await stores.batches.record(claim, [result(0)], until=LATER)
+    finished = (await get(stores)).finished
+    assert finished is not None
+    assert before - 1 < finished.timestamp() < before + 10
 
 
 async def test_results_are_counted_and_the_last_one_completes_the_batch(stores: Stores) -> None:
@@ -100,6 +138,19 @@ async def test_an_item_has_one_result_whoever_sends_another(stores: Stores) -> N
     [kept] = await stores.batches.results("b1", first=0, most=9, rank=9)
     assert kept == result(1, rank=1)
     assert (await get(stores)).completed == 1
+
+
+async def test_what_is_recorded_again_by_who_heard_no_answer_counts_once(stores: Stores) -> None:
+    claim = await started(stores)
+    twice = [result(0, ok=False), result(2, body=None, content="2" * 64)]
+    for _ in range(2):
+        assert await stores.batches.record(claim, twice, until=LATER) == 2
+    assert await stores.batches.record(claim, [*twice, result(1)], until=LATER) == 3
+    done = await get(stores)
+    assert (done.state, done.completed, done.failed) == (BatchState.COMPLETE, 3, 1)
+    rows = await stores.batches.arrivals("b1", after=0, most=9)
+    assert [(row.index, row.rank) for row in rows] == [(0, 1), (2, 2), (1, 3)]
+    assert await stores.batches.record(claim, [result(1)], until=LATER) is None
 
 
 async def test_nothing_is_recorded_under_a_void_claim(stores: Stores) -> None:
@@ -145,6 +196,38 @@ async def test_a_node_that_starts_anew_frees_what_it_held(stores: Stores) -> Non
     assert await stores.batches.give_back_all("n1") == 1
     assert await stores.batches.record(claim, [result(0)], until=LATER) is None
     assert len(await stores.batches.take("n1", now=0, until=100, most=5)) == 1
+
+
+async def test_a_node_frees_what_it_holds_and_does_not_know_of(stores: Stores) -> None:
+    for id in ("b1", "b2", "b3"):
+        await stores.batches.add(batch(id))
+    await stores.batches.take("n1", now=0, until=100, most=2)
+    await stores.batches.take("n2", now=0, until=100, most=2)
+    assert await stores.batches.give_back_all("n1", but=["b1"]) == 1
+    assert (await get(stores, "b2")).stalled == 0
+    assert [b.id for b in await stores.batches.take("n1", now=0, until=100, most=5)] == ["b2"]
+    assert await stores.batches.hold([Claim("b1", 1), Claim("b3", 1)], until=5) == {
+        Claim("b1", 1),
+        Claim("b3", 1),
+    }
+
+
+async def test_a_deleted_service_fails_its_batches_that_have_not_ended(stores: Stores) -> None:
+    of = service()
+    await stores.services.add(of)
+    running = await started(stores, batch("running"))
+    await stores.batches.add(batch("waiting", "bob"))
+    await stores.batches.add(batch("other", service=service(version="2")))
+    assert await stores.services.remove(service(description="changed meanwhile")) is None
+    assert (await get(stores, "waiting")).state is BatchState.PENDING
+    assert await stores.services.remove(of) is not None
+    for id in ("running", "waiting"):
+        failed = await get(stores, id)
+        assert (failed.state, failed.message) == (BatchState.FAILED, "the service bos 1 was deleted")
+        assert failed.finished is not None
+    assert (await get(stores, "other")).state is BatchState.PENDING
+    assert await stores.batches.record(running, [result(0)], until=LATER) is None
+    assert await stores.batches.hold([running], until=LATER) == set()
 
 
 async def test_a_failed_batch_keeps_its_results_and_is_not_taken_again(stores: Stores) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM: calls in flight finish, new ones get 503, and the server ends with 0."""
+"""SIGTERM, or a terminal that closes: calls in flight finish, new ones get 503, the server ends with 0."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.e2e.publishing import publish
 from tests.servers import Server
 
 
-def test_calls_in_flight_finish_and_new_ones_get_503(serve: Callable[..., Server]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_calls_in_flight_finish_and_new_ones_get_503(serve: Callable[..., Server], number: int) -> None:
     server = serve("--pool-initial", "1")
     answers: list[httpx.Response] = []
     with server.client() as client, server.client() as late:
@@ -21,7 +23,7 @@ def test_calls_in_flight_finish_and_new_ones_get_503(serve: Callable[..., Server
         caller = threading.Thread(target=lambda: answers.append(client.post(path, json={})))
         caller.start()
         until_busy(late)
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(number)
         until_draining(late)
         refused = late.post(path, json={})
         assert refused.status_code == 503
@@ -32,6 +34,24 @@ def test_calls_in_flight_finish_and_new_ones_get_503(serve: Callable[..., Server
     assert answers[0].json()["outputParameters"] == {"y": 1}
     assert answers[0].headers["Connection"] == "close"
     assert server.process.wait(timeout=20) == 0
+
+
+def test_a_second_signal_cuts_calls_short(serve: Callable[..., Server]) -> None:
+    server = serve("--pool-initial", "1")
+    answers: list[httpx.Response] = []
+    with server.client() as client, server.client() as late:
+        path = publish(client, "slow", "import time; time.sleep(20); y = 1", outputs={"y": "integer"})
+        caller = threading.Thread(target=lambda: answers.append(client.post(path, json={})))
+        caller.start()
+        until_busy(late)
+        server.process.send_signal(signal.SIGTERM)
+        until_draining(late)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(timeout=20)
+        assert time.monotonic() - begun < 12
+        caller.join()
+    assert answers[0].status_code == 503
 
 
 def test_what_was_published_is_there_after_a_restart(serve: Callable[..., Server]) -> None:

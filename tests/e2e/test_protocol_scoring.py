@@ -309,3 +309,22 @@ def test_an_answer_is_what_the_services_own_swagger_says(admin: httpx.Client, ru
         schema = {"$ref": f"#/definitions/{definition}", "definitions": document["definitions"]}
         assert [error.message for error in Draft4Validator(schema).iter_errors(content)] == []
     assert document["paths"][path]["post"]["operationId"] == "echo"
+
+
+@pytest.mark.needs_r
+def test_code_that_ends_r_is_that_calls_failure_and_no_others(admin: httpx.Client) -> None:
+    name = f"ends-{uuid.uuid4().hex[:8]}"
+    path = publish(
+        admin,
+        name,
+        "if (x > 0) quit(); y <- 1",
+        runtime="R",
+        inputs={"x": "numeric"},
+        outputs={"y": "numeric"},
+    )
+    for _ in range(2):
+        ended = admin.post(path, json={"x": 1})
+        assert ended.status_code == 200
+        assert ended.json()["success"] is False
+        assert "the R process ended with status 0" in ended.json()["errorMessage"]
+        assert call(admin, path, x=0) == {"y": 1}

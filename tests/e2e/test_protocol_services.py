@@ -269,6 +269,28 @@ def test_code_that_does_not_parse_is_400_and_names_the_line(
     assert accepted(writer.get(f"/services/{name}"), "services") == []
 
 
+_UNLOADABLE = [
+    {"name": "rows", "type": "data.frame", "form": "array"},
+    {"name": "x", "type": "vector", "columns": ["a"]},
+    {"name": "x", "type": "numeric", "form": "array"},
+    {"name": "x y", "type": "numeric"},
+    {"name": "1x", "type": "numeric"},
+    {"name": "rows", "type": "data.frame", "columns": ["a", "a"]},
+]
+
+
+@pytest.mark.parametrize("field", ["inputParameterDefinitions", "outputParameterDefinitions"])
+@pytest.mark.parametrize("definition", _UNLOADABLE, ids=str)
+def test_definitions_that_no_shell_can_load_are_400_at_publish_and_at_change(
+    service: str, writer: httpx.Client, name: str, field: str, definition: dict[str, Any]
+) -> None:
+    before = shown(writer, service)
+    body = {"code": "y = 1", "runtimeType": "Python", field: [definition]}
+    assert f"{field}[0]" in refused(writer.post(f"/services/{name}/2", json=body), 400)
+    assert f"{field}[0]" in refused(writer.patch(service, json={field: [definition]}), 400)
+    assert shown(writer, service) == before
+
+
 def test_lists_of_one_as_r_writes_them_are_understood(writer: httpx.Client, name: str) -> None:
     """jsonlite with auto_unbox: an empty list is `{}`, a list of one name that name."""
     body = {

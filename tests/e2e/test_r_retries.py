@@ -55,6 +55,24 @@ def test_calls_of_services_are_sent_again_and_changes_are_not(
     assert posts == ["POST /login"] * 2 + ["POST /api/area/1.0"] * 3 + ["DELETE /services/area/1.0"]
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_code_that_ended_its_process_is_not_run_again(server: Scripted, library: Path, status: int) -> None:
+    """As servers say it now, and as they did before."""
+    ended = {
+        200: {"success": False, "errorMessage": "R ended", "outputParameters": {}, "changedFiles": []},
+        503: {"message": "R ended", "link": "", "exceptionType": "ShellDied"},
+    }[status]
+    server.acts = [LOGIN, answer([described()]), answer(ended, status=status, headers="Retry-After: 1\r\n")]
+    told = r(
+        "api <- getService('area'); "
+        "tryCatch(print(api$consume(3)), error = function(e) cat(conditionMessage(e)))",
+        server,
+        library,
+    )
+    assert "R ended" in told, told
+    assert server.asked.count("POST /api/area/1.0") == 1
+
+
 def test_with_the_option_at_0_nothing_is(server: Scripted, library: Path) -> None:
     server.acts = [LOGIN, answer([described()]), half]
     told = r("api <- getService('area'); options(gristmill.retries = 0); api$consume(3)", server, library)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.frames import Kind, Status
+from gristmill.frames import Frame, Kind, Status
 from tests.integration.shell_client import ShellClient, answer, snapshot
 from tests.r.companion import write_with_r
 
@@ -151,17 +151,103 @@ def test_objects_and_snapshots_of_a_session(tmp_path: Path) -> None:
         assert session.operate("workspace_get", name="other", content=b"")["status"] is Status.MISSING
 
 
-@pytest.mark.parametrize("how", ["quit", "kill"])
-def test_a_shell_whose_r_is_gone_says_that_it_is_broken(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("quit()", "status 0"),
+        ("q('no', status = 3)", "status 3"),
+        ("tools::pskill(Sys.getpid(), 9)", "SIGKILL"),
+        ("tools::pskill(Sys.getpid(), 11); Sys.sleep(20)", "SIGSEGV"),
+        (".Internal(quit('no', 5L, FALSE))", "status 5"),
+    ],
+)
+def test_code_that_ends_r_fails_its_call_and_nothing_is_lost(tmp_path: Path, code: str, how: str) -> None:
     with ShellClient.session(tmp_path, runtime="R") as shell:
-        shell.load(code="quit()" if how == "quit" else "cat('begun'); repeat NULL")
-        shell.send(Kind.CALL, b"{}", handle=1)
-        if how == "kill":
-            _await_text(shell.console, b"begun")
-            os.kill(shell.about["child_pid"], signal.SIGKILL)
-        result = answer(shell.receive())
+        shell.load(1, code="y <- base + 1", initCode="base <- 41", outputs={"y": "numeric"})
+        shell.load(2, code=code)
+        assert shell.score(1) == {"y": 42}
+        for _ in range(2):
+            result = shell.call(2)
+            assert result["status"] is Status.FAILED
+            assert result["success"] is False
+            assert how in result["errorMessage"]
+            assert "stop()" in result["errorMessage"]
+            assert shell.score(1) == {"y": 42}
+
+
+def test_a_copy_that_code_made_of_r_does_not_answer_in_its_place(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as shell:
+        code = "copy <- parallel:::mcfork(); y <- if (inherits(copy, 'masterProcess')) 2 else 1"
+        shell.load(1, code=code, outputs={"y": "numeric"})
+        shell.load(2, code="y <- 7", outputs={"y": "numeric"})
+        for _ in range(3):
+            assert shell.score(1) == {"y": 1}
+            assert shell.score(2) == {"y": 7}
+
+
+def test_init_code_that_ends_r_is_what_each_call_is_told(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as shell:
+        shell.load(1, code="y <- 1", outputs={"y": "numeric"})
+        assert shell.load(2, code="y <- 1", initCode="quit()").status == Status.FAILED
+        for _ in range(2):
+            result = shell.call(2)
+            assert result["status"] is Status.FAILED
+            assert "cannot be loaded: the R process ended with status 0" in result["errorMessage"]
+        assert shell.score(1) == {"y": 1}
+
+
+def test_a_call_has_no_part_in_the_end_of_r_before_it(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as shell:
+        shell.load(code="y <- base + 1", initCode="base <- 41", outputs={"y": "numeric"})
+        watched = os.pidfd_open(shell.about["child_pid"])
+        os.kill(shell.about["child_pid"], signal.SIGKILL)
+        _await_end(watched)
+        assert shell.score() == {"y": 42}
+
+
+def test_calls_that_wait_behind_one_that_ends_r_are_answered(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as shell:
+        shell.load(
+            code="if (any(x < 0)) quit(); y <- x * 2",
+            inputs={"x": "vector"},
+            outputs={"y": "vector"},
+            batchable=True,
+        )
+        bodies = [json.dumps({"x": [each]}).encode() for each in (1.0, 2.0, -1.0, 3.0, 4.0)]
+        shell.socket.sendall(b"".join(shell.pack(Kind.CALL, body, handle=1) for body in bodies))
+        frames: list[Frame] = []
+        while len(frames) < 5:
+            frame = shell.receive()
+            if frame.kind == Kind.REPLY:
+                frames.append(frame)
+        assert [each.id for each in frames] == sorted(each.id for each in frames)
+        results = [answer(each) for each in frames]
+        assert [each["success"] for each in results] == [True, True, False, True, True]
+        assert [each["outputParameters"].get("y") for each in results] == [[2.0], [4.0], None, [6.0], [8.0]]
+
+
+def test_a_session_whose_code_ends_r_is_over(tmp_path: Path) -> None:
+    with ShellClient.session(tmp_path, runtime="R") as session:
+        request = _request("quit()")
+        session.send(Kind.OPERATION, request, meta=b'{"op":"execute"}')
+        result = answer(session.receive())
         assert result["status"] is Status.BROKEN
-        assert "the R process" in result["message"]
+        assert "the R process ended with status 0" in result["message"]
+        with pytest.raises(EOFError):
+            session.receive()
+
+
+def test_a_shell_whose_r_does_not_start_again_says_that_it_is_broken_once(tmp_path: Path) -> None:
+    command = tmp_path / "R"
+    command.write_text('#!/bin/sh\nexec R "$@"\n')
+    command.chmod(0o700)
+    with ShellClient.session(tmp_path, runtime="R", rscript=str(command)) as shell:
+        shell.load(code="quit()")
+        command.unlink()
+        assert shell.call()["status"] is Status.FAILED
+        assert shell.call()["status"] is Status.BROKEN
+        with pytest.raises(EOFError):
+            shell.receive()
 
 
 def test_r_dies_with_its_shell(tmp_path: Path) -> None:

@@ -244,12 +244,13 @@ async def test_a_deleted_service_fails_the_batch_and_a_patched_one_does_not_chan
         dispatcher.open[5].set_result(answer(5))
         await until(lambda: 7 in dispatcher.open)
         assert dispatcher.services == {SERVICE}
-        world.known.clear()
+        await until(lambda: len(world.store.items[batch.id]) == 7)
+        world.store.fail_of_service(SERVICE.name, SERVICE.version)  # as whoever deletes it does
         dispatcher.open[7].set_result(answer(7))
         done = await world.ended(batch)
     assert done.state is BatchState.FAILED
     assert "was deleted" in done.message
-    assert len(world.store.items[batch.id]) == 8
+    assert len(world.store.items[batch.id]) == 7
 
 
 async def test_a_language_that_is_not_here_fails_the_batch(world: World) -> None:
@@ -285,8 +286,8 @@ async def test_a_batch_is_taken_over_when_its_time_is_over(
     monkeypatch.setattr(gristmill.batch, "LOOK_SECONDS", 0.01)
     take = world.store.take
 
-    async def only(by: str, *, now: float, until: float, most: int) -> list[Batch]:
-        return await take(by, now=now, until=until, most=most) if by == taker else []
+    async def only(by: str, **named: Any) -> list[Batch]:
+        return await take(by, **named) if by == taker else []
 
     monkeypatch.setattr(world.store, "take", only)
     first, second, taker = FakeDispatcher(lambda item: None), FakeDispatcher(), "n1"

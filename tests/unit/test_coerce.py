@@ -256,3 +256,37 @@ def test_what_looks_like_nothing_is_refused() -> None:
         infer("x", [1, "a"])
     with pytest.raises(InvalidInput, match="cannot take"):
         infer("x", json)
+
+
+_wide = st.integers(-(2**70), 2**70) | st.integers(2**53 - 2, 2**53 + 2) | doubles | st.none()
+
+
+@given(st.lists(_wide, min_size=1, max_size=4), st.booleans())
+@example([2**53 + 1], False)
+@example([-(2**53) - 1, None], True)
+def test_an_array_holds_what_was_sent_or_the_column_is_named(values: list[Any], rows: bool) -> None:
+    given: Any = {"a": [1.5] * len(values), "b": values}
+    if rows:
+        given = [{"a": 1.5, "b": each} for each in values]
+    if _some_change(values):
+        with pytest.raises(InvalidInput, match=r"column 'b' is past 2\^53"):
+            made(T.DATA_FRAME, given, columns=("a", "b"), form=Form.ARRAY)
+    else:
+        array = made(T.DATA_FRAME, given, columns=("a", "b"), form=Form.ARRAY)
+        assert [None if math.isnan(each) else each for each in array.columns[1]] == values
+
+
+def _some_change(values: list[Any]) -> bool:
+    """Whether a double would hold another number than one of these."""
+    return any(type(each) is int and float(each) != each for each in values)
+
+
+@given(st.lists(_wide, min_size=1, max_size=4))
+def test_a_column_is_told_apart_by_what_doubles_can_hold(values: list[Any]) -> None:
+    if _some_change(values) and any(type(each) is float for each in values):
+        with pytest.raises(InvalidInput, match=r"past 2\^53"):
+            made(T.VECTOR, values)
+    else:
+        column = made(T.VECTOR, values)
+        assert column.values == values
+        assert (column.kind == "whole") == _some_change(values)

@@ -113,3 +113,26 @@ def test_memory_does_not_grow_with_the_number_of_items() -> None:
     tracemalloc.stop()
     assert items.count == 21_000
     assert grown < 50_000
+
+
+@given(values=st.lists(VALUES), sizes=st.lists(st.integers(0, 9)), large=st.integers(0, 20))
+def test_the_parts_of_large_items_are_the_items_whatever_is_large(
+    values: list[Any], sizes: list[int], large: int
+) -> None:
+    text = json.dumps(values).encode()
+    items, found = ArrayItems(1 << 20, large=large), [b""]
+    for piece in pieces_of(text, sizes):
+        for part in items.parts(piece):
+            found[-1] += part.data
+            found += [b""] if part.ends else []
+    items.finish()
+    assert [json.loads(item) for item in found[:-1]] == values
+    assert (items.count, found[-1]) == (len(values), b"")
+
+
+@pytest.mark.parametrize("end", [b"]", b"}", b",]", b"1 2]", b'"a":1]'])
+def test_a_large_item_that_is_no_json_is_refused_with_its_number(end: bytes) -> None:
+    pieces = [b"[0,{" + b'"a":[1,2],' * 20_000 + end + b"]", b"}}]]"]
+    items = ArrayItems(1 << 20)
+    with pytest.raises(InvalidInput, match="item 1 is not valid JSON"):
+        [part for piece in pieces for part in items.parts(piece)]

@@ -8,9 +8,10 @@ import pytest
 
 from gristmill.calls import Request
 from gristmill.errors import Draining, ShellDied
+from gristmill.fair_queue import FairQueue
 from gristmill.frames import Kind
-from gristmill.lanes import Lanes
 from gristmill.services import ServiceVersion
+from gristmill.testing_clock import run_jumping
 from tests.fake_shells import FakeLauncher, FakeProcess, answering, until
 from tests.unit.test_pool import a_pool, call, service, submit
 
@@ -32,7 +33,7 @@ def bodies(launcher: FakeLauncher) -> list[bytes]:
 
 
 async def test_lanes_take_turns_and_a_lane_keeps_its_order() -> None:
-    lanes, of = Lanes(), service()
+    lanes, of = FairQueue(cost=lambda r: 1.0), service()
     for lane, body in (("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"4"), ("b", b"5"), ("c", b"6")):
         lanes.push(item(lane, of, body))
     assert len(lanes) == 6
@@ -45,7 +46,7 @@ async def test_lanes_take_turns_and_a_lane_keeps_its_order() -> None:
 
 
 async def test_who_has_left_is_passed_over() -> None:
-    lanes, of = Lanes(), service()
+    lanes, of = FairQueue(cost=lambda r: 1.0), service()
     gone, stays = item("a", of), item("a", of)
     lanes.push(stays)
     lanes.push_back(gone)
@@ -107,7 +108,7 @@ async def test_items_that_would_starve_get_some_of_the_direct_calls_turns() -> N
         await until(lambda: bodies(launcher) == [b"direct"])
         items = submit(pool, *(item("a", of, b"item") for _ in range(3)))
         await until(lambda: len(pool._queue) > 0)
-        assert pool._queue[0].body == b"item"
+        assert [request.body for request in pool._queue] == [b"item"]
         direct += submit(pool, call(of, b"later"))
         launcher.on_request = answering()
         launcher.processes[0].reply()
@@ -129,13 +130,18 @@ async def test_an_item_that_waited_behind_one_that_died_is_tried_again() -> None
         assert (await waits).ok
 
 
-async def test_an_item_that_nobody_waits_for_any_more_does_not_keep_its_shell() -> None:
-    launcher, of = FakeLauncher(only_load), service()
-    async with a_pool(launcher) as pool:
-        [left] = submit(pool, item("a", of))
-        await until(lambda: len(bodies(launcher)) == 1)
-        left.cancel()
-        await until(lambda: not launcher.processes[0].alive)
+def test_an_item_that_nobody_waits_for_any_more_is_interrupted_and_then_does_not_keep_its_shell() -> None:
+    async def main() -> None:
+        launcher, of = FakeLauncher(only_load), service()
+        async with a_pool(launcher) as pool:
+            [left] = submit(pool, item("a", of))
+            await until(lambda: len(bodies(launcher)) == 1)
+            left.cancel()
+            await until(lambda: launcher.processes[0].interrupted == 1)
+            assert launcher.processes[0].alive
+            await until(lambda: not launcher.processes[0].alive, seconds=10)
+
+    run_jumping(main())
 
 
 async def test_items_that_wait_make_the_pool_grow_and_end_with_it() -> None:

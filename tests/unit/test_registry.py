@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 
 from gristmill.errors import Conflict, Forbidden, GristmillError, InvalidInput, NotFound, TooLarge
 from gristmill.identity import Principal, Role
+from gristmill.ports import StateUnavailable
 from gristmill.publishing import Limits, check_service, new_version, with_changes
 from gristmill.registry import Registry
 from gristmill.schema import Parameter, ParameterType
 from gristmill.services import PoolSize, Runtime, ServiceVersion, check_name
 from gristmill.testing import MemoryStores
+from gristmill.testing_clock import run_jumping
+from gristmill.web.v2 import find_model
 from tests.contract.records import service, snapshot
 
 ANN = Principal(name="ann", role=Role.CONTRIBUTOR)
@@ -442,3 +446,173 @@ async def test_a_version_that_comes_with_shells_of_its_own_is_told_of_on_every_n
     taken = await registry.take_in(draft, ANN, over=False)
     await other.refresh()
     assert told == [("here", taken), ("there", taken)]
+
+
+# Answers that are lost, and nodes that meet
+
+
+class LosesAnswers:
+    """Does what a store's method does, and loses the answers to the first calls; counts all of them."""
+
+    def __init__(self, of: object, name: str, *, times: int = 1) -> None:
+        self.original = getattr(of, name)
+        self.times, self.calls = times, 0
+        setattr(of, name, self)
+
+    async def __call__(self, *given: Any, **named: Any) -> Any:
+        self.calls += 1
+        done = await self.original(*given, **named)
+        if self.calls <= self.times:
+            raise StateUnavailable("the answer was lost")
+        return done
+
+
+@pytest.mark.parametrize("by", [ANN, START_UP])
+async def test_a_publish_whose_answer_was_lost_is_no_conflict_with_itself(
+    registry: Registry, stores: MemoryStores, by: Principal
+) -> None:
+    adding = LosesAnswers(stores.services, "add")
+    published = await registry.publish(service(), None, by)
+    assert registry.resolve("bos", "1") == published == (await stores.services.load())[1][0]
+    assert adding.calls == 1
+
+
+async def test_a_publish_whose_answer_was_lost_still_conflicts_with_anothers(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    await Registry(stores.services, stores.snapshots).publish(service(), None, BOB)
+    LosesAnswers(stores.services, "revision")
+    with pytest.raises(StateUnavailable):
+        await registry.publish(service(), None, ANN)
+    with pytest.raises(Conflict, match="exists already"):
+        await registry.publish(service(), None, ANN)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_patch_and_a_removal_whose_answers_were_lost_are_done(
+    registry: Registry, stores: MemoryStores, times: int
+) -> None:
+    await registry.publish(service(), None, ANN)
+    LosesAnswers(stores.services, "replace", times=times)
+    patched = await registry.patch("bos", "1", {"description": "new"}, ANN)
+    assert registry.resolve("bos", "1") == patched == (await stores.services.load())[1][0]
+    LosesAnswers(stores.services, "remove", times=times)
+    await registry.delete("bos", "1", ANN)
+    assert (await stores.services.load())[1] == registry.versions() == []
+
+
+@pytest.mark.parametrize("method", ["add", "replace", "remove"])
+def test_a_write_to_a_store_that_is_away_is_tried_a_few_times_and_then_said(method: str) -> None:
+    async def main() -> int:
+        stores = MemoryStores()
+        registry = Registry(stores.services, stores.snapshots)
+        if method != "add":
+            await registry.publish(service(), None, ANN)
+        calls = 0
+
+        async def away(*given: Any, **named: Any) -> int:
+            nonlocal calls
+            calls += 1
+            raise StateUnavailable("away")
+
+        setattr(stores.services, method, away)
+        writes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "add": lambda: registry.publish(service(), None, ANN),
+            "replace": lambda: registry.patch("bos", "1", {"code": "y"}, ANN),
+            "remove": lambda: registry.delete("bos", "1", ANN),
+        }
+        with pytest.raises(StateUnavailable):
+            await writes[method]()
+        return calls
+
+    assert run_jumping(main()) == 8
+
+
+def test_writes_that_others_always_overtake_end_with_a_word_and_not_in_a_loop() -> None:
+    async def main() -> int:
+        stores = MemoryStores()
+        registry = Registry(stores.services, stores.snapshots)
+        await registry.publish(service(), None, ANN)
+        calls = 0
+
+        async def overtaken(*given: Any, **named: Any) -> None:
+            nonlocal calls
+            calls += 1
+
+        stores.services.replace = overtaken  # type: ignore[method-assign]
+        for write in (
+            registry.patch("bos", "1", {"code": "y"}, ANN),
+            registry.publish(service(code="z"), None, START_UP),
+        ):
+            with pytest.raises(Conflict, match="being changed by others"):
+                await write
+        return calls
+
+    assert run_jumping(main()) == 16
+
+
+async def test_a_publish_that_replaces_ends_when_its_snapshot_is_deleted_meanwhile(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    await stores.snapshots.add(snapshot(owner="admin"))
+    get, add = stores.snapshots.get, LosesAnswers(stores.services, "add", times=0)
+
+    async def racing(id: str) -> Any:
+        found = await get(id)
+        await stores.snapshots.remove(id)  # its owner deletes it at this moment
+        return found
+
+    stores.snapshots.get = racing  # type: ignore[method-assign]
+    with pytest.raises(NotFound, match="snapshot was deleted"):
+        await registry.publish(service(), "s1", START_UP)
+    assert add.calls == 1
+
+
+async def test_many_patches_of_one_service_on_one_node_never_meet(
+    registry: Registry, stores: MemoryStores
+) -> None:
+    await registry.publish(service(), None, ANN)
+    replacing = LosesAnswers(stores.services, "replace", times=0)
+    await asyncio.gather(*(registry.patch("bos", "1", {"code": str(n)}, ANN) for n in range(50)))
+    assert replacing.calls == 50
+
+
+async def test_a_list_shows_what_another_node_has_just_written(stores: MemoryStores) -> None:
+    here, there = (Registry(stores.services, stores.snapshots) for _ in range(2))
+    await here.refresh()
+    published = await there.publish(service(), None, ANN)
+    assert here.versions() == []
+    assert await here.listed("other") == []
+    assert await here.listed("bos") == await here.listed() == [published]
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+def test_a_list_shows_what_is_known_while_the_store_is_away(fault: str) -> None:
+    async def main() -> None:
+        stores = MemoryStores()
+        registry = Registry(stores.services, stores.snapshots)
+        published = await registry.publish(service(), None, ANN)
+
+        async def revision() -> int:
+            if fault == "hangs":
+                await asyncio.sleep(1e6)
+            raise StateUnavailable("away")
+
+        stores.services.revision = revision  # type: ignore[method-assign]
+        begun = asyncio.get_running_loop().time()
+        assert await registry.listed() == [published]
+        assert asyncio.get_running_loop().time() - begun < 5
+
+    run_jumping(main())
+
+
+async def test_a_model_that_another_node_has_just_published_is_found_by_its_name_alone(
+    stores: MemoryStores,
+) -> None:
+    here, there = (Registry(stores.services, stores.snapshots) for _ in range(2))
+    await here.refresh()
+    draft = service(runtime=Runtime.REALTIME, code="", content="a" * 64)
+    published = await there.publish(draft, None, ANN)
+    assert await find_model(here, "bos", None) == published
+    with pytest.raises(NotFound):
+        await find_model(here, "other", None)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gristmill.errors import InvalidInput
 from gristmill.schema import ArrayValue, Form, Parameter, ParameterType, parse_parameters
 
+_CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.]{0,10}", fullmatch=True)
 
 
@@ -15,7 +16,7 @@ def parameters(draw: st.DrawFn) -> Parameter:
     name, type_ = draw(names), draw(st.sampled_from(list(ParameterType)))
     if type_ is not ParameterType.DATA_FRAME:
         return Parameter(name, type_)
-    columns = tuple(draw(st.lists(st.text(max_size=5), unique=True, max_size=4)))
+    columns = tuple(draw(st.lists(st.text(_CHARACTERS, max_size=5), unique=True, max_size=4)))
     form = draw(st.sampled_from(list(Form))) if columns else Form.FRAME
     return Parameter(name, type_, columns, form)
 

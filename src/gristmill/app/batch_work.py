@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
 
 from gristmill.app.state import State
+from gristmill.background import Background
 from gristmill.batch import BatchRunner
 from gristmill.batches import Batches, BatchSettings
 from gristmill.dispatcher import Dispatcher
-from gristmill.errors import GristmillError
+from gristmill.ports import BatchStore
 
 __all__ = ["node_id", "open_batches"]
 
@@ -30,14 +30,22 @@ async def open_batches(
     state: State,
     dispatcher: Dispatcher,
     stack: contextlib.AsyncExitStack,
+    *,
+    background: Background | None = None,
 ) -> Batches:
     """Go on with the batches that this node ran before; stopped when `stack` is left."""
     store = state.database.batches
-    runner = BatchRunner(store, state.blobs, dispatcher, state.registry.resolve, holder=node_id(data))
+    background = background or Background()
+    runner = BatchRunner(
+        store, state.blobs, dispatcher, state.registry.resolve, holder=node_id(data), background=background
+    )
     stack.push_async_callback(runner.close)
     await runner.start()
-    purging = asyncio.create_task(_purge_forever(state, settings.keep_seconds), name="purge batches")
-    stack.push_async_callback(_cancel, purging)
+    state.registry.subscribe(runner.service_changed)
+    every = min(_PURGE_SECONDS, max(1.0, settings.keep_seconds))
+    purge = _purging(store, settings.keep_seconds)
+    purging = background.repeat("purge batches", purge, every=every, at_once=True)
+    stack.push_async_callback(purging.stop)
     return Batches(store, state.blobs, runner, settings=settings, staging=staging)
 
 
@@ -50,17 +58,11 @@ def node_id(data: Path) -> str:
     return path.read_text().strip()
 
 
-async def _purge_forever(state: State, keep_seconds: float) -> None:
-    while True:
-        try:
-            purged = await state.database.batches.purge(finished_before=time.time() - keep_seconds)
-            if purged:
-                log.info("batches_purged", batches=purged)
-        except GristmillError as error:
-            log.warning("background_work_failed", work="purge batches", error=error.message)
-        await asyncio.sleep(min(_PURGE_SECONDS, max(1.0, keep_seconds)))
+def _purging(store: BatchStore, keep_seconds: float) -> Callable[[], Awaitable[None]]:
+    async def purge() -> None:
+        """By the database's clock, which also said when each batch ended."""
+        purged = await store.purge(finished_before=await store.now() - keep_seconds)
+        if purged:
+            log.info("batches_purged", batches=purged)
 
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    return purge

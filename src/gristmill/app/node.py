@@ -19,6 +19,7 @@ from gristmill.bundles import Bundle, find_bundles
 from gristmill.dispatcher import Dispatcher
 from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
+from gristmill.launch.lending import Lender
 from gristmill.launch.local import LocalLauncher
 from gristmill.realtime.models import Realtime
 from gristmill.services import Runtime
@@ -133,7 +134,9 @@ async def _start_scoring(
         network=settings.shell_network,
         bubblewrap=settings.bubblewrap,
     )
-    launcher = ports.launcher(_launcher(settings, data, isolation))
+    local = _launcher(settings, data, isolation)
+    stack.push_async_callback(local.close)
+    launcher = ports.launcher(local)
     if Runtime.R not in launcher.runtimes:
         warnings.append("there is no R on this machine: only Python services can be published")
     realtime = Realtime(blobs.open_now, settings.realtime)
@@ -263,23 +266,5 @@ def _staging(data: Path) -> Path:
 
 
 def _content_opener(blobs: DirectoryBlobs, isolation: Isolation) -> Callable[[str], int]:
-    """How a shell is lent a service's content.
-
-    A shell that runs as the server's own user could open what it was lent a second time, for writing: it gets
-    a copy.
-    """
-
-    def open_content(digest: str) -> int:
-        with blobs.open_now(digest) as content:
-            return os.dup(content.fileno()) if isolation.users else _private_copy(content.fileno())
-
-    return open_content
-
-
-def _private_copy(source: int) -> int:
-    copy = os.memfd_create("content", os.MFD_CLOEXEC)
-    size, offset = os.fstat(source).st_size, 0
-    while offset < size:
-        offset += os.sendfile(copy, source, offset, size - offset)
-    os.lseek(copy, 0, os.SEEK_SET)
-    return copy
+    """How a shell is lent a service's content, which it cannot change; for any thread."""
+    return Lender(blobs.open_now, isolation).lend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,6 +59,15 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     upload_mib: Annotated[
         int, _option("--upload-mib", "Largest file or object put into a session, MiB.", _SERVER, min=1)
     ] = 1024,
+    max_connections: Annotated[
+        int | None,
+        _option(
+            "--max-connections",
+            "Connections at a time; default: what the limit of open files allows, up to 10000.",
+            _SERVER,
+            min=16,
+        ),
+    ] = None,
     publish: Annotated[
         Path | None,
         _option("--publish", "Folder of scripts and exported services to publish at start.", _SERVER),
@@ -84,11 +92,20 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
         _option("--pool-max", "Most shells per language; default: twice the initial.", _POOL, min=1),
     ] = None,
     queue_length: Annotated[
-        int, _option("--queue-length", "Calls that may wait for a shell; more get 503.", _POOL, min=0)
+        int, _option("--queue-length", "Calls that may wait for a shell; more get 429.", _POOL, min=0)
     ] = 1000,
+    queue_mib: Annotated[
+        int, _option("--queue-mib", "Bodies of these calls together, MiB.", _POOL, min=1)
+    ] = 512,
     queue_seconds: Annotated[
         float, _option("--queue-seconds", "How long a call may wait for a shell.", _POOL, min=0.1)
     ] = 30,
+    dedicated_shells: Annotated[
+        int, _option("--dedicated-shells", "Most shells of services' own pools together.", _POOL, min=0)
+    ] = 64,
+    user_dedicated_shells: Annotated[
+        int, _option("--user-dedicated-shells", "Those of one user's services.", _POOL, min=0)
+    ] = 32,
     python: Annotated[
         str | None, _option("--python", "Interpreter of Python services; default: the server's own.", _POOL)
     ] = None,
@@ -164,9 +181,10 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 
 
 def _settings(given: dict[str, Any]) -> Settings:
-    from gristmill.app.settings import Settings, default_shells
+    from gristmill.app.settings import ConnectionLimits, Settings, default_shells
     from gristmill.batches import BatchSettings
     from gristmill.pool import PoolSettings
+    from gristmill.pool_quota import PoolQuota
     from gristmill.sessions import SessionSettings
     from gristmill.web.context import Limits as WebLimits
 
@@ -186,9 +204,11 @@ def _settings(given: dict[str, Any]) -> Settings:
             initial=initial,
             maximum=maximum,
             queue_length=given["queue_length"],
+            queue_bytes=given["queue_mib"] * _MIB,
             queue_seconds=given["queue_seconds"],
             recycle_bytes=given["memory_mib"] * _MIB // 2,
         ),
+        pools=PoolQuota(node=given["dedicated_shells"], user=given["user_dedicated_shells"]),
         shells=_limits(given),
         sessions=SessionSettings(
             maximum=given["max_sessions"],
@@ -210,6 +230,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         bubblewrap=given["bubblewrap"],
         shell_network=given["shell_network"],
         cors_origins=tuple(given["cors_origin"] or ()),
+        connections=ConnectionLimits(connections=given["max_connections"] or 0),
         log_scoring=given["log_scoring"],
         log_json=given["log_json"],
         publish=given["publish"],
@@ -253,11 +274,13 @@ def _run(settings: Settings) -> None:
             err=True,
         )
         raise typer.Exit(2) from None
+    from gristmill.app import logs
+    from gristmill.app.stopping import Deadline
     from gristmill.errors import GristmillError
 
-    _set_up_log(as_json=settings.log_json)
+    logs.set_up(as_json=settings.log_json)
     try:
-        run(settings, _announce, _log_progress if settings.log_json else _show_progress)
+        run(settings, _announce, _log_progress if settings.log_json else _show_progress, Deadline())
     except GristmillError as error:
         typer.secho(f"gristmill serve: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from None
@@ -286,25 +309,3 @@ def _announce(node: Node, url: str) -> None:
     languages = " and ".join(node.languages())
     typer.echo(f"Gristmill is ready at {url} with {languages}; docs at {url}/docs")
     sys.stdout.flush()
-
-
-def _set_up_log(*, as_json: bool) -> None:
-    """Events to standard error: for people on a terminal, or as JSON lines."""
-    import structlog
-
-    colours = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=colours)
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if as_json else []),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,23 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gristmill.db.batch_tables import (
-    batch_of,
-    batch_values,
-    batches,
-    blobs,
-    result_of,
-    result_values,
-    results,
-)
+from gristmill.db.batch_queries import OPEN, in_turn, is_free, refer
+from gristmill.db.batch_tables import batch_of, batch_values, batches, result_of, result_values, results
+from gristmill.db.clock import epoch, moment
 from gristmill.db.engine import Engine
 from gristmill.errors import Conflict
 from gristmill.jobs import Batch, BatchState, Claim, ItemResult
 
 __all__ = ["DatabaseBatches"]
 
-_OPEN = [BatchState.PENDING.value, BatchState.READY.value, BatchState.IN_PROGRESS.value]
-#: Results that are deleted in one transaction, so that other writers do not wait for long.
+#: Results that are read at once, or deleted in one transaction, so that others do not wait for long.
 _AT_ONCE = 5000
 
 
@@ -36,18 +30,25 @@ class DatabaseBatches:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    async def now(self) -> float:
+        """Of the statement that asks, so that a long transaction does not set it back."""
+        async with self._engine.read() as connection:
+            return float((await connection.execute(sa.select(epoch()))).scalar_one())
+
     async def add(self, batch: Batch) -> None:
         """The batch and what it refers to, in one transaction."""
 
         async def work(connection: AsyncConnection) -> None:
             inserted = sa.insert(batches).values(batch_values(batch)).returning(batches.c.sequence)
             sequence = (await connection.execute(inserted)).scalar_one()
-            await _refer(connection, sequence, {batch.inputs, batch.service.content})
+            await refer(connection, sequence, {batch.inputs, batch.service.content})
 
         try:
             await self._engine.write(work)
         except IntegrityError as error:
-            raise Conflict(f"batch {batch.id!r} exists already") from error
+            found = await self.get(batch.id)
+            if found is None or not found.began_as(batch):
+                raise Conflict(f"batch {batch.id!r} exists already") from error
 
     async def get(self, id: str) -> Batch | None:
         """By its unique id."""
@@ -66,17 +67,21 @@ class DatabaseBatches:
         async with self._engine.read() as connection:
             return list((await connection.execute(query)).scalars())
 
-    async def take(self, holder: str, *, now: float, until: float, most: int) -> list[Batch]:
+    async def take(
+        self, holder: str, *, now: float, until: float, most: int, running: Mapping[str, int] | None = None
+    ) -> list[Batch]:
         """Reads first, so that the usual case, nothing to take, keeps no writer waiting."""
-        free = batches.c.held_until.is_(None) | (batches.c.held_until <= now)
-        query = sa.select(batches.c.sequence).where(batches.c.state.in_(_OPEN), free)
-        query = query.order_by(batches.c.sequence).limit(most)
+        chosen = in_turn(now, most, running or {})
         async with self._engine.read() as connection:
-            if (await connection.execute(query)).first() is None:
-                return []
+            wanted = [row.sequence for row in await connection.execute(chosen)]
+        if not wanted:
+            return []
+        # Whoever was faster has them, or is about to: what is left of them is taken.
+        still = sa.select(batches.c.sequence).where(batches.c.sequence.in_(wanted), is_free(now))
+        still = still.order_by(batches.c.sequence).with_for_update(skip_locked=True)
 
         async def work(connection: AsyncConnection) -> list[Batch]:
-            found = list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
+            found = list((await connection.execute(still)).scalars())
             taken = sa.update(batches).where(batches.c.sequence.in_(found))
             taken = taken.values(
                 state=BatchState.IN_PROGRESS.value,
@@ -90,6 +95,11 @@ class DatabaseBatches:
             return [batch_of(row) for row in await connection.execute(rows)]
 
         return await self._engine.write(work)
+
+    async def waiting(self, *, now: float, most: int) -> list[str]:
+        """The query of `take`, and no more."""
+        async with self._engine.read() as connection:
+            return [row.owner for row in await connection.execute(in_turn(now, most, {}))]
 
     async def hold(self, claims: Collection[Claim], *, until: float) -> set[Claim]:
         """An UPDATE each, in one transaction, always in the same order."""
@@ -109,51 +119,42 @@ class DatabaseBatches:
         back = {"state": BatchState.READY.value, "holder": None, "held_until": None}
         await self._change(claim, **back, stalled=batches.c.stalled - 1)
 
-    async def give_back_all(self, holder: str) -> int:
+    async def give_back_all(self, holder: str, *, but: Collection[str] | None = None) -> int:
         """One UPDATE."""
+        held = (batches.c.holder == holder) & batches.c.state.in_(OPEN)
+        values: dict[str, Any] = {"holder": None, "held_until": None}
+        if but is not None:
+            held &= batches.c.id.not_in(list(but))
+            values["stalled"] = batches.c.stalled - 1
 
         async def work(connection: AsyncConnection) -> int:
-            held = (batches.c.holder == holder) & batches.c.state.in_(_OPEN)
-            free = sa.update(batches).where(held).values(holder=None, held_until=None)
-            return (await connection.execute(free)).rowcount
+            return (await connection.execute(sa.update(batches).where(held).values(values))).rowcount
 
         return await self._engine.write(work)
 
     async def record(self, claim: Claim, results: Sequence[ItemResult], *, until: float) -> int | None:
-        """The counts first: their row stays locked until all is in."""
-        failed = sum(not result.ok for result in results)
-
-        async def work(connection: AsyncConnection) -> int | None:
-            counted = sa.update(batches).where(_claimed(claim))
-            counted = counted.values(
-                completed=batches.c.completed + len(results),
-                failed=batches.c.failed + failed,
-                stalled=0,
-                held_until=until,
-            ).returning(batches.c.sequence, batches.c.completed, batches.c.total)
-            row = (await connection.execute(counted)).one_or_none()
-            if row is None:
-                return None
-            await _insert(connection, row.sequence, row.completed - len(results), results)
-            if row.completed == row.total:
-                await connection.execute(_ended(row.sequence, BatchState.COMPLETE))
-            return int(row.completed)
-
+        """The usual case first: that results are there already is found out by the primary key."""
         try:
-            return await self._engine.write(work)
-        except IntegrityError as error:
-            raise Conflict(f"an item of batch {claim.id!r} has a result already") from error
+            return await self._engine.write(lambda connection: _record(connection, claim, results, until))
+        except IntegrityError:
+            return await self._engine.write(lambda connection: _again(connection, claim, results, until))
 
     async def fail(self, claim: Claim, message: str) -> None:
         """One UPDATE."""
-        end = {"state": BatchState.FAILED.value, "finished": datetime.now(UTC)}
+        end = {"state": BatchState.FAILED.value, "finished": moment()}
         await self._change(claim, **end, message=message)
 
     async def recorded(self, id: str) -> list[int]:
-        """From the primary key alone."""
+        """From the primary key alone; some at a time, so that 100,000 do not keep the event loop."""
+        found: list[int] = []
         query = sa.select(results.c.item).where(results.c.batch == _sequence_of(id))
+        query = query.order_by(results.c.item).limit(_AT_ONCE)
         async with self._engine.read() as connection:
-            return list((await connection.execute(query)).scalars())
+            while True:
+                page = list((await connection.execute(query.where(results.c.item > _last(found)))).scalars())
+                found += page
+                if len(page) < _AT_ONCE:
+                    return found
 
     async def results(self, id: str, *, first: int, most: int, rank: int) -> list[ItemResult]:
         """In the order of the primary key."""
@@ -220,9 +221,47 @@ def _sequence_of(id: str) -> sa.ScalarSelect[int]:
     return sa.select(batches.c.sequence).where(batches.c.id == id).scalar_subquery()
 
 
-def _ended(sequence: int, state: BatchState) -> sa.Update:
-    ended = sa.update(batches).where(batches.c.sequence == sequence)
-    return ended.values(state=state.value, finished=datetime.now(UTC), holder=None, held_until=None)
+def _last(indexes: list[int]) -> int:
+    return indexes[-1] if indexes else -1
+
+
+async def _record(
+    connection: AsyncConnection, claim: Claim, added: Sequence[ItemResult], until: float
+) -> int | None:
+    """The counts first: their row stays locked until all is in."""
+    failed = sum(not result.ok for result in added)
+    counted = sa.update(batches).where(_claimed(claim))
+    counted = counted.values(
+        completed=batches.c.completed + len(added),
+        failed=batches.c.failed + failed,
+        stalled=0,
+        held_until=until,
+    ).returning(batches.c.sequence, batches.c.completed, batches.c.total)
+    row = (await connection.execute(counted)).one_or_none()
+    if row is None:
+        return None
+    await _insert(connection, row.sequence, row.completed - len(added), added)
+    if row.completed == row.total:
+        end = {"state": BatchState.COMPLETE.value, "finished": moment(), "holder": None, "held_until": None}
+        await connection.execute(sa.update(batches).where(batches.c.sequence == row.sequence).values(end))
+    return int(row.completed)
+
+
+async def _again(
+    connection: AsyncConnection, claim: Claim, added: Sequence[ItemResult], until: float
+) -> int | None:
+    """Record what of it is not there yet: under a claim that stands nobody else can have written the rest."""
+    held = sa.update(batches).where(_claimed(claim)).values(held_until=until)
+    row = (await connection.execute(held.returning(batches.c.sequence))).one_or_none()
+    if row is None:
+        return None
+    indexes = [result.index for result in added]
+    there = sa.select(results).where(results.c.batch == row.sequence, results.c.item.in_(indexes))
+    found = {each.item: result_of(each) for each in await connection.execute(there)}
+    for result in added:
+        if result.index in found and replace(found[result.index], rank=result.rank) != result:
+            raise Conflict(f"item {result.index} of batch {claim.id!r} has a result already")
+    return await _record(connection, claim, [each for each in added if each.index not in found], until)
 
 
 async def _insert(
@@ -231,12 +270,4 @@ async def _insert(
     rows = [result_values(result, sequence, rank) for rank, result in enumerate(added, before + 1)]
     if rows:
         await connection.execute(sa.insert(results), rows)
-    await _refer(connection, sequence, {blob for result in added for blob in (result.content, result.files)})
-
-
-async def _refer(connection: AsyncConnection, sequence: int, digests: set[str | None]) -> None:
-    """Note blobs of the batch; two of its items may have the same one."""
-    for digest in sorted(digest for digest in digests if digest is not None):
-        known = (blobs.c.batch == sequence) & (blobs.c.digest == digest)
-        if (await connection.execute(sa.select(blobs.c.batch).where(known))).first() is None:
-            await connection.execute(sa.insert(blobs).values(batch=sequence, digest=digest))
+    await refer(connection, sequence, {blob for result in added for blob in (result.content, result.files)})

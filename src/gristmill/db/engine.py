@@ -93,13 +93,16 @@ def make_engine(url: str) -> Engine:
             raise InvalidInput("a SQLite database needs a file: sqlite:///path/to/gristmill.db")
         _make_private(Path(parsed.database))
         engine = create_async_engine(
-            parsed.set(drivername="sqlite+aiosqlite"), connect_args={"isolation_level": None}
+            parsed.set(drivername="sqlite+aiosqlite"),
+            connect_args={"isolation_level": None},
+            hide_parameters=True,  # else errors, and so the log, show what was to be stored
         )
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return Engine(engine)
     if backend == "postgresql":
-        return Engine(create_async_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True))
+        target = parsed.set(drivername="postgresql+psycopg")
+        return Engine(create_async_engine(target, pool_pre_ping=True, hide_parameters=True))
     raise InvalidInput(f"{backend!r} databases are not supported: use sqlite:///… or postgresql://…")
 
 

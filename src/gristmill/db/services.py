@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gristmill.db.batch_queries import fail_of_service
 from gristmill.db.engine import Engine
 from gristmill.db.revisions import bump, current
 from gristmill.db.tables import service_of, service_values, services, snapshots
@@ -73,11 +74,12 @@ class DatabaseServices:
         return await self._unless_stale(work)
 
     async def remove(self, old: ServiceVersion) -> int | None:
-        """The row is compared as a whole, under the writer's lock."""
+        """The row is compared as a whole, under the writer's lock; its batches fail with it."""
 
         async def work(connection: AsyncConnection) -> int:
             revision = await bump(connection, _REVISION)
             row = await _locate(connection, old)
+            await fail_of_service(connection, old.name, old.version)
             await connection.execute(sa.delete(services).where(services.c.id == row))
             return revision
 

@@ -8,16 +8,20 @@ import pwd
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gristmill.errors import ShellDied
 from gristmill.launch import landlock
 
 __all__ = ["SHELL_PATH", "Isolation", "UserIds", "detect", "masked_paths", "needed_paths", "sandbox"]
 
 #: Where shells look for programs, whatever the server's own PATH is.
 SHELL_PATH = "/usr/local/bin:/usr/bin:/bin"
+#: How many shells may have a user id of their own at a time.
+_IDS = 1024
 _SANDBOX = "/tmp/shell"  # noqa: S108 - a path inside the sandbox, on its own tmpfs
 
 
@@ -44,30 +48,43 @@ class UserIds:
     """Numeric user ids, one per living shell; no passwd entry is needed.
 
     The range is derived from the server's process id, so that two servers on one machine do not share one.
+    They are given out in turn, so that what a shell has left outside its folder, in a /tmp that all share for
+    instance, is not soon another's. For any thread.
     """
 
     def __init__(self, base: int | None = None) -> None:
         self._base = base if base is not None else self._default_base()
         self._taken: set[int] = set()
+        self._next = 0
+        self._lock = threading.Lock()
 
     @staticmethod
     def _default_base() -> int:
-        wide = 2_000_000 + (os.getpid() % 100_000) * 1024
+        wide = 2_000_000 + (os.getpid() % 100_000) * _IDS
         for line in Path("/proc/self/uid_map").read_text().splitlines():
             first, _, count = (int(part) for part in line.split())
-            if first <= wide and wide + 1024 <= first + count:
+            if first <= wide and wide + _IDS <= first + count:
                 return wide
-        return 30_000 + (os.getpid() % 32) * 1024
+        return 30_000 + (os.getpid() % 32) * _IDS
 
     def take(self) -> int:
-        """An id that no living shell has."""
-        uid = next(u for u in range(self._base, self._base + 1024) if u not in self._taken)
-        self._taken.add(uid)
-        return uid
+        """An id that no living shell has. Raises ShellDied when all are taken."""
+        with self._lock:
+            for step in range(_IDS):
+                offset = (self._next + step) % _IDS
+                if self._base + offset not in self._taken:
+                    self._next = offset + 1
+                    self._taken.add(self._base + offset)
+                    return self._base + offset
+        raise ShellDied(
+            f"all {_IDS} user ids for shells are taken, as processes or files of ended shells are being "
+            "removed: try again later, or look in the log for processes that cannot be ended"
+        )
 
     def give_back(self, uid: int) -> None:
-        """The shell of this id and all its processes have ended."""
-        self._taken.discard(uid)
+        """The shell of this id and all its processes have ended, and its files are gone."""
+        with self._lock:
+            self._taken.discard(uid)
 
 
 def detect(

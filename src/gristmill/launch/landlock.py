@@ -6,16 +6,21 @@ import ctypes
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["is_offered", "open_paths"]
+__all__ = ["is_offered", "open_paths", "version"]
 
 _CREATE_RULESET, _VERSION_FLAG = 444, 1
 
 
 def is_offered() -> bool:
     """Whether the kernel has Landlock, and a container's own filter lets it through."""
+    return version() > 0
+
+
+def version() -> int:
+    """Of the interface that the kernel offers; 0 or less where it offers none."""
     call = ctypes.CDLL(None).syscall
     call.restype = ctypes.c_long
-    return int(call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))) > 0
+    return int(call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG)))
 
 
 def open_paths(hidden: Sequence[Path], needed: Iterable[Path]) -> list[str]:

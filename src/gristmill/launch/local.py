@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from gristmill.errors import RuntimeUnavailable
+from gristmill.launch.cleaning import Cleaner
 from gristmill.launch.isolation import (
     SHELL_PATH,
     Isolation,
@@ -27,6 +30,7 @@ from gristmill.launch.isolation import (
 from gristmill.launch.landlock import open_paths
 from gristmill.launch.process import LocalShellProcess
 from gristmill.launching import Limits
+from gristmill.off_loop import Work, off_loop
 from gristmill.services import Runtime
 
 __all__ = ["LocalLauncher"]
@@ -70,9 +74,10 @@ class LocalLauncher:
             self._interpreters[Runtime.R] = r_program
         self._users = UserIds() if isolation.users else None
         self._scratch = self._data / "scratch"
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(mode=0o711, parents=True)
+        self._scratch.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._scratch.chmod(0o711)
+        self._cleaner = Cleaner(self._trash())
+        self._cleaner.remove_old(self._scratch)
 
     @property
     def runtimes(self) -> dict[Runtime, str]:
@@ -97,27 +102,25 @@ class LocalLauncher:
         """Start one; returns before it is ready. Raises RuntimeUnavailable where the language is missing."""
         if runtime not in self._interpreters:
             raise RuntimeUnavailable(f"this server has no {runtime}: install it and start the server again")
-        uid = self._users.take() if self._users else None
-        scratch = self._make_scratch(uid)
-        console = self._make_console(uid)
-        ours, theirs = socket.socketpair()
-        ours_fd, theirs_fd = socket.socketpair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        with contextlib.ExitStack() as undo:
+            started = self._start(runtime, undo)
+            undo.pop_all()
+        return started
+
+    def _start(self, runtime: Runtime, undo: contextlib.ExitStack) -> LocalShellProcess:
+        """Start a shell; what undoes each step is in `undo`."""
+        uid, scratch = self._make_place(undo)
+        console = self._make_console(uid, undo)
+        ours, theirs = _socket_pair(undo)
+        ours_fd, theirs_fd = _socket_pair(undo)
         info_read, info_write = os.pipe()
-        try:
+        undo.callback(os.close, info_read)
+        with theirs, theirs_fd, open(info_write, "wb", buffering=0):
+            os.set_blocking(info_read, False)
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             process = self._spawn(runtime, scratch, uid, console, theirs, theirs_fd, info_write)
-        except BaseException:
-            for end in (ours, ours_fd):
-                end.close()
-            os.close(info_read)
-            os.close(console)
-            self._release(scratch, uid)
-            raise
-        finally:
-            for end in (theirs, theirs_fd):
-                end.close()
-            os.close(info_write)
+        undo.callback(_end_now, process)
         ours.setblocking(False)
         ours_fd.setblocking(False)
         return LocalShellProcess(
@@ -128,8 +131,26 @@ class LocalLauncher:
             info=info_read,
             sandboxed=self._isolation.bubblewrap is not None,
             uid=uid,
-            release=lambda: self._release(scratch, uid),
+            release=lambda: self._clear(scratch, uid),
+            end_user=self._cleaner.end,
         )
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """Wait a while for what ended shells have left to be removed; the next start removes the rest.
+
+        Call when all shells have ended.
+        """
+        if not await off_loop(Work.REMOVE, self._cleaner.wait, seconds):
+            log.info("scratch_left_to_next_start", after_seconds=seconds)
+
+    def _trash(self) -> Path:
+        """Where folders wait for their removal: on the file system of the scratch directory."""
+        mounted = self._scratch.stat().st_dev != self._data.stat().st_dev
+        return self._scratch / ".trash" if mounted else self._data / "trash"
+
+    def _give_back(self, uid: int | None) -> None:
+        if self._users and uid is not None:
+            self._users.give_back(uid)
 
     def _spawn(
         self,
@@ -148,13 +169,15 @@ class LocalLauncher:
             "control": control.fileno(),
             "descriptors": descriptors.fileno(),
             "limits": self._rlimits(uid),
-            "die_with_parent": not before,
+            "die_with_parent": self._isolation.bubblewrap is None,
             "landlock": self._landlock(scratch),
         }
         # R's companion is of our own kind; only Python services run in an interpreter chosen for them.
         python = self._interpreters[Runtime.PYTHON] if runtime is Runtime.PYTHON else sys.executable
+        # In a sandbox, the last step before the shell changes the user.
+        before = before or _become(uid)
         command = [*before, python, "-m", "gristmill.python_shell.bootstrap", json.dumps(start)]
-        direct = None if before else uid  # in a sandbox, the last step before the shell changes the user
+        forked = uid if not before else None
         return subprocess.Popen(  # noqa: S603 - our own words only
             command,
             stdin=subprocess.DEVNULL,
@@ -164,9 +187,9 @@ class LocalLauncher:
             env=self._environment(home, python),
             pass_fds=[control.fileno(), descriptors.fileno(), info],
             start_new_session=True,
-            user=direct,
-            group=direct,
-            extra_groups=None if direct is None else [],
+            user=forked,
+            group=forked,
+            extra_groups=None if forked is None else [],
         )
 
     def _landlock(self, scratch: Path) -> dict[str, list[str]] | None:
@@ -221,27 +244,73 @@ class LocalLauncher:
             "CORE": 0,
         }
 
-    def _make_scratch(self, uid: int | None) -> Path:
-        scratch = Path(tempfile.mkdtemp(prefix="shell-", dir=self._scratch))
+    def _make_place(self, undo: contextlib.ExitStack) -> tuple[int | None, Path]:
+        """A user id for a shell, where each has one, and its scratch directory."""
+        uid = self._users.take() if self._users else None
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="shell-", dir=self._scratch))
+        except BaseException:
+            self._give_back(uid)
+            raise
+        undo.callback(self._abandon, scratch, uid)
         (scratch / "tmp").mkdir(mode=0o700)
         if uid is not None:
             os.chown(scratch / "tmp", uid, uid)
             os.chown(scratch, uid, uid)
-        return scratch
+        return uid, scratch
 
-    def _make_console(self, uid: int | None) -> int:
+    def _abandon(self, scratch: Path, uid: int | None) -> None:
+        """Undo the making of a place; at once, unless a process has left something in it already."""
+        try:  # without descriptors, of which none may be left
+            with contextlib.suppress(FileNotFoundError):
+                (scratch / "tmp").rmdir()
+            scratch.rmdir()
+        except OSError:
+            self._clear(scratch, uid)
+        else:
+            self._give_back(uid)
+
+    def _clear(self, scratch: Path, uid: int | None) -> None:
+        self._cleaner.clear(scratch, uid, lambda: self._give_back(uid))
+
+    def _make_console(self, uid: int | None, undo: contextlib.ExitStack) -> int:
         console, path = tempfile.mkstemp(prefix="console-", dir=self._scratch)
+        undo.callback(os.close, console)
         os.unlink(path)
         if uid is not None:
             os.fchown(console, uid, uid)
         fcntl.fcntl(console, fcntl.F_SETFL, os.O_APPEND)
         return console
 
-    def _release(self, scratch: Path, uid: int | None) -> None:
-        # Names in there are a user's: rmtree follows no links. What stays is removed at the next start.
-        shutil.rmtree(scratch, onerror=lambda _f, path, _e: log.warning("scratch_stays", path=str(path)))
-        if self._users and uid is not None:
-            self._users.give_back(uid)
+
+def _socket_pair(undo: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair()
+    for end in pair:
+        undo.callback(end.close)
+    return pair
+
+
+def _end_now(process: subprocess.Popen[bytes]) -> None:
+    """Undo the start of a process that has not yet run anything of a user's."""
+    process.kill()
+    process.wait()
+
+
+@functools.cache
+def _setpriv() -> str | None:
+    return shutil.which("setpriv", path=SHELL_PATH)
+
+
+def _become(uid: int | None) -> list[str]:
+    """Words before a command that have it run as `uid`.
+
+    With Popen's `user=` instead, Python does not use vfork but copies the page tables of the whole server,
+    which takes 20 ms a GiB; so that is for where there is no setpriv.
+    """
+    program = _setpriv()
+    if uid is None or program is None:
+        return []
+    return [program, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
 
 
 def _limit_of_processes(most: int, uid: int | None) -> dict[str, int]:

@@ -8,12 +8,23 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import threading
+import time
+from collections.abc import Callable
+
+from gristmill.launch import proc
+from gristmill.launch.ending import end_user
+from gristmill.launch.gauge import Gauge
 
 __all__ = ["LocalShellProcess"]
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: How long listing what a shell has started may keep the loop.
+_LIST_SECONDS = 0.005
+_tree, _resident = proc.tree, proc.resident
+
+
+def _end_in_thread(uid: int) -> None:
+    threading.Thread(target=end_user, args=(uid,), name="gristmill-end", daemon=True).start()
 
 
 class LocalShellProcess:
@@ -30,7 +41,12 @@ class LocalShellProcess:
         sandboxed: bool,
         uid: int | None,
         release: Callable[[], None],
+        end_user: Callable[[int], None] = _end_in_thread,
     ) -> None:
+        """`info`, which does not block, is where bubblewrap tells of its child.
+
+        `release` clears away what is left when it has ended; `end_user` has a user's processes ended.
+        """
         self._process = process
         self.control = control
         self.descriptors = descriptors
@@ -40,9 +56,12 @@ class LocalShellProcess:
         self._sandboxed = sandboxed
         self._uid = uid
         self._release = release
-        self._exit = os.pidfd_open(process.pid)
+        self._end_user = end_user
+        # In a PID namespace whoever loses his parent gets one that is in the tree.
+        self._gauge = Gauge(process.pid, None if sandboxed else uid)
         self._closed = False
         self._inner: int | None = None
+        self._exit = os.pidfd_open(process.pid)  # last: when it fails, nothing is this object's
 
     def exit_descriptor(self) -> int:
         """A descriptor that turns readable when the process has ended."""
@@ -58,36 +77,51 @@ class LocalShellProcess:
             os.kill(self._inner_pid(), signal.SIGINT)
 
     def kill(self) -> None:
-        """End the shell and everything that it started, at once; harmless when it has ended."""
+        """End the shell at once, and what it started as soon as a thread gets to it.
+
+        Harmless when it has ended. Neither waits nor forks: the server may be large.
+        """
+        if self._closed:
+            return  # its user id may be another shell's by now
         if self._process.poll() is None:
+            started = self._descendants()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.kill()
-        if self._uid is not None and not self._sandboxed:
+            for pid in started:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._uid is not None:
             # User code may have left the process group; its user id it cannot leave.
-            subprocess.run(
-                ["/bin/sh", "-c", "kill -9 -1"],
-                user=self._uid,
-                group=self._uid,
-                extra_groups=[],
-                check=False,
-                timeout=10,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self._end_user(self._uid)
+
+    def _descendants(self) -> list[int]:
+        """What the shell started, where neither user id nor PID namespace tells; what can be listed soon."""
+        found: list[int] = []
+        if self._uid is None and not self._sandboxed:
+            with contextlib.suppress(TimeoutError):
+                for pid in proc.tree(self.pid, time.monotonic() + _LIST_SECONDS):
+                    found.append(pid)  # noqa: PERF402 - what was listed in time counts
+        return found
 
     def memory(self, *, exact: bool = False) -> int:
         """Resident bytes of the shell and all that it started; 0 when it has ended.
 
-        Unless `exact`, pages that a parent shares with its forks count once for each.
+        Unless `exact`, pages that a parent shares with its forks count once for each. Never keeps the loop:
+        see `Gauge.read`.
         """
-        read = _proportional if exact else _resident
-        return sum(read(pid) for pid in _tree(self.pid))
+        return self._gauge.read(exact=exact)
 
     def close(self) -> None:
-        """Release sockets, console and scratch directory; the process must have been reaped."""
+        """Release sockets, console and scratch directory; what takes long is done in threads.
+
+        The process has ended, or is ended now.
+        """
         if self._closed:
             return
+        if self._process.poll() is None:
+            self.kill()
+            self._process.wait()
         self._closed = True
         self.control.close()
         self.descriptors.close()
@@ -100,36 +134,9 @@ class LocalShellProcess:
         if not self._sandboxed:
             return self.pid
         if self._inner is None:
-            told = json.loads(os.read(self._info, 4096))
-            self._inner = next(_children(told["child-pid"]), told["child-pid"])
+            try:
+                child = int(json.loads(os.read(self._info, 4096))["child-pid"])
+            except (BlockingIOError, ValueError) as error:
+                raise ProcessLookupError("bubblewrap has not started the shell") from error
+            self._inner = next(proc.children(child), child)
         return self._inner
-
-
-def _children(pid: int) -> Iterator[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return  # it has ended
-    yield from map(int, text.split())
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for child in _children(pid):
-        yield from _tree(child)
-
-
-def _proportional(pid: int) -> int:
-    """PSS, which the kernel adds up page by page: slow."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
-
-
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError):
-        return 0

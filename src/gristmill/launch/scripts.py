@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+import structlog
 
 from gristmill.errors import GristmillError
+from gristmill.launch.removal import remove_tree
+from gristmill.off_loop import Work, off_loop
 
 __all__ = ["ScriptFailed", "environment", "run_script"]
+
+log = structlog.get_logger()
 
 #: What a script may see of the server's environment; the server's secrets are in other variables.
 _PASSED = (
@@ -101,7 +107,14 @@ async def run_script(
         if process.returncode:
             raise ScriptFailed(f"it ended with {_ending(process.returncode)}{_said(last)}")
     finally:
-        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        await off_loop(Work.REMOVE, _remove, home)
+
+
+def _remove(home: Path) -> None:
+    try:
+        remove_tree(home)
+    except OSError as error:
+        log.warning("scratch_stays", path=str(home), error=str(error))
 
 
 @contextlib.asynccontextmanager
@@ -112,32 +125,38 @@ async def _started(
 
     The pipe is our own, as asyncio's would have `wait` wait for whoever else holds it.
     """
-    reading, writing = os.pipe()
-    output = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb", 0)
-    )
-    try:
-        try:
+    with contextlib.ExitStack() as undo:
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb", 0) as theirs:
+            output = await _connected(os.fdopen(reading, "rb", 0), undo)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", _BEGIN, str(os.getpid())),
                 *command,
                 cwd=folder,
                 env=variables,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
+                stdout=theirs,
+                stderr=theirs,
                 start_new_session=True,
             )
-        finally:
-            os.close(writing)
         try:
             yield process, output
         finally:
             await _end(process)
-    finally:
-        transport.close()
+
+
+async def _connected(pipe: BinaryIO, undo: contextlib.ExitStack) -> asyncio.StreamReader:
+    """What comes through a pipe, which from now on is closed by `undo`."""
+    output = asyncio.StreamReader()
+    try:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), pipe
+        )
+    except BaseException:
+        pipe.close()
+        raise
+    undo.callback(transport.close)
+    return output
 
 
 async def _follow(

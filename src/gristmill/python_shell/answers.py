@@ -67,4 +67,8 @@ def failure(message: str, console: str = "", changed: Optional[List[str]] = None
 
 def problem(error: BaseException, kind: Optional[str] = None) -> bytes:
     """Body of a reply that is no answer: INVALID, MISSING, BROKEN, TOO_LARGE."""
-    return encode({"message": str(error), "exceptionType": kind or type(error).__name__})
+    try:
+        message = str(error)
+    except Exception as failed:  # an error of user code whose own text fails
+        message = f"its description failed: {type(failed).__name__}"
+    return encode({"message": message, "exceptionType": kind or type(error).__name__})

@@ -36,7 +36,7 @@ def encode(value: object) -> bytes:
     """Compact UTF-8 JSON; floats that are not finite become null, lone surrogates `?`."""
     try:
         return _encode(value)
-    except (ValueError, UnicodeError, TypeError):
+    except (ValueError, UnicodeError, TypeError, OverflowError):
         return _encode(_clean(value))
 
 

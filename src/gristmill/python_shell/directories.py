@@ -89,7 +89,15 @@ class WorkingDirectory:
         self._originals = scan(template)
         self._touched = False
         self._after: Marks = {}
+        self.broken = False  #: it could not be made as it was, and `enter` is to try again
         self._build()
+
+    def enter(self) -> str:
+        """The path, once it is as it was; for a call that is to run there. Raises OSError."""
+        if self.broken:
+            self._build()
+            self.broken = False
+        return self.path
 
     def _build(self) -> None:
         self._number += 1
@@ -115,7 +123,7 @@ class WorkingDirectory:
         return changed_files(self._pristine, self._after)
 
     def reset(self) -> None:
-        """Undo what `changes` saw."""
+        """Undo what `changes` saw; if that cannot be done now, `enter` tries again."""
         if not self._touched:
             return
         self._touched = False
@@ -127,7 +135,10 @@ class WorkingDirectory:
             done = False
         if not done:
             shutil.rmtree(self.path, ignore_errors=True)
-            self._build()
+            try:
+                self._build()
+            except OSError:  # a full disk: it fails the next call, and not the one whose answer is at hand
+                self.broken = True
 
     def _repair(self, after: Marks) -> None:
         for name in sorted(after, reverse=True):  # what is in a directory before the directory

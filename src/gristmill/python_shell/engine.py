@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import json
 import os
 import tempfile
-from typing import Any, Dict
+from typing import Any, Dict, NoReturn
 
 from gristmill.errors import GristmillError
 from gristmill.frames import Frame, Kind, Status
 from gristmill.python_shell import answers
-from gristmill.python_shell.channel import Channel
+from gristmill.python_shell.channel import Channel, Gone
 from gristmill.python_shell.codec import encode
 from gristmill.python_shell.console import Console
 from gristmill.python_shell.guard import Guard
+from gristmill.python_shell.memory import settle
 from gristmill.python_shell.operations import Operations
 from gristmill.python_shell.parts import Parts
-from gristmill.python_shell.runtime import Runtime
-from gristmill.python_shell.scoring import Scoring
+from gristmill.python_shell.runtime import Runtime, RuntimeDied
+from gristmill.python_shell.scoring import Scoring, Stuck
 
 __all__ = ["Engine", "serve"]
 
 _CALL = int(Kind.CALL)
+
+
+class Ended(Exception):
+    """The shell cannot go on; what was asked last has its reply."""
 
 
 def make_runtime(settings: Dict[str, Any]) -> Runtime:
@@ -50,29 +55,47 @@ class Engine:
             settings=settings,
         )
         self._scoring = Scoring(parts)
-        self._operations = Operations(parts)
+        self._operations = Operations(parts, self._scoring.services)
 
     def run(self) -> None:
-        """Serve until EOFError or a broken connection."""
-        channel, scoring = self._channel, self._scoring
+        """Serve until the server hangs up. Raises Gone, or Ended when the shell cannot go on."""
+        channel, services = self._channel, self._scoring.services
         while True:
+            if services.owing or services.fallen:
+                self._meanwhile()
             frame = channel.next()
+            channel.answered = -1
             try:
                 if frame.kind == _CALL:
-                    scoring.call(frame)
+                    self._scoring.call(frame)
                 else:
                     self._other(frame)
-            except (EOFError, ConnectionError):
+            except Gone:
                 raise
-            except Exception as error:
-                body = answers.problem(error)
-                channel.reply(frame, Status.BROKEN, b"", body)
+            except BaseException as error:
+                self._give_up(frame, error)
+
+    def _give_up(self, frame: Frame, error: BaseException) -> NoReturn:
+        """Answer what was not answered, once, and end: the server moves what waits to another shell."""
+        if isinstance(error, Stuck):
+            frame = error.frame
+        if frame.kind != Kind.UNLOAD and self._channel.answered != frame.id:
+            self._channel.reply(frame, Status.BROKEN, b"", answers.problem(error))
+        raise Ended from error
+
+    def _meanwhile(self) -> None:
+        """Between two frames: put the runtime in order, and give memory back if nothing waits."""
+        services = self._scoring.services
+        if services.fallen:
+            with contextlib.suppress(RuntimeDied, OSError):  # the next call tries again, and is told
+                services.revive()
+        if services.owing and self._channel.idle():
+            services.give_back()
 
     def _other(self, frame: Frame) -> None:
         if frame.kind == Kind.LOAD:
             self._scoring.load(frame)
-            gc.collect()
-            gc.freeze()  # models and libraries are not looked at again by every full collection
+            settle()
         elif frame.kind == Kind.UNLOAD:
             self._scoring.unload(frame)
         elif frame.kind == Kind.OPERATION:
@@ -94,11 +117,10 @@ def serve() -> None:
         except Exception as error:
             channel.ready(encode({"error": f"{type(error).__name__}: {error}"}))
             return
-        gc.collect()
-        gc.freeze()
+        settle()
         channel.ready(encode(about))
         engine.run()
-    except (EOFError, ConnectionError):
+    except (EOFError, ConnectionError, Ended):
         return
     finally:
         if runtime is not None:

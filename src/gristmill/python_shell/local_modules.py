@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 from types import ModuleType, TracebackType
@@ -37,6 +38,18 @@ class LocalModules:
             )
         for name in self._own:
             sys.modules.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget them, their sources and where they were looked for; their names lead to nothing any more."""
+        for module in self._own.values():
+            module.__dict__.clear()
+        self._own.clear()
+        for cache in (linecache.cache, sys.path_importer_cache):
+            for path in [each for each in list(cache) if self._is_inside(each)]:
+                cache.pop(path, None)
+
+    def _is_inside(self, path: object) -> bool:
+        return isinstance(path, str) and (path + os.sep).startswith(self._home)
 
     def _is_own(self, module: ModuleType) -> bool:
         path = getattr(module, "__file__", None)

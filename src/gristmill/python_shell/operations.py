@@ -13,10 +13,12 @@ from gristmill.errors import InvalidInput
 from gristmill.frames import TIMES, Frame, Status
 from gristmill.python_shell import answers, session_files
 from gristmill.python_shell.archives import WORKSPACE_FILES, pack, unpack
+from gristmill.python_shell.channel import Gone
 from gristmill.python_shell.codec import decode, encode
 from gristmill.python_shell.directories import changed_files, scan
 from gristmill.python_shell.parts import Parts
-from gristmill.python_shell.runtime import Cancelled, Missing, ObjectError, UserError
+from gristmill.python_shell.runtime import Cancelled, Missing, ObjectError, RuntimeDied, UserError
+from gristmill.python_shell.services import Services
 from gristmill.schema import Value
 
 __all__ = ["Operations"]
@@ -29,8 +31,9 @@ Operation = Callable[["Operations", Dict[str, Any], bytes, int], Tuple[int, byte
 class Operations:
     """Carries out OPERATION frames: `perform(frame)` answers each with one reply."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, services: Services) -> None:
         self._runtime = parts.runtime
+        self._services = services
         self._channel = parts.channel
         self._console = parts.console
         self._guard = parts.guard
@@ -41,10 +44,15 @@ class Operations:
         self._directory: Optional[str] = None
 
     def perform(self, frame: Frame) -> None:
-        """Answer one frame; what it refuses is INVALID or MISSING with a reason."""
+        """Answer one frame; what it refuses, or fails at, is INVALID or MISSING with a reason.
+
+        Raises only when it cannot be told which descriptor is whose, and RuntimeDied: a session is over then.
+        """
         meta = json.loads(frame.meta or b"{}")
-        descriptor = self._channel.receive_descriptor() if meta.get("fd") else -1
+        descriptor = -1
         try:
+            if meta.get("fd"):
+                descriptor = self._channel.receive_descriptor()
             operation = _OPERATIONS.get(meta.get("op"))
             if operation is None:
                 raise InvalidInput(f"there is no operation {meta.get('op')!r}")
@@ -55,8 +63,13 @@ class Operations:
             status, body = Status.TOO_LARGE, answers.problem(error, "TooLarge")
         except Missing as error:
             status, body = Status.MISSING, answers.problem(error, "NotFound")
+        except (Gone, RuntimeDied):
+            raise
         except (InvalidInput, ObjectError, UserError, OSError, KeyboardInterrupt) as error:
             status, body = Status.INVALID, answers.problem(error, "InvalidInput")
+        except Exception as error:
+            message = f"{meta.get('op')} failed: {type(error).__name__}: {error}"
+            status, body = Status.INVALID, answers.problem(InvalidInput(message))
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -64,7 +77,13 @@ class Operations:
 
     def _check(self, _meta: Dict[str, Any], body: bytes, _descriptor: int) -> Tuple[int, bytes]:
         request = _object(decode(body))
-        self._runtime.check(_text(request, "code"), _text(request, "initCode"))
+        if self._services.fallen:
+            self._services.revive()
+        try:
+            self._runtime.check(_text(request, "code"), _text(request, "initCode"))
+        except RuntimeDied as error:  # nothing is lost but what was loaded
+            self._services.fallen = True
+            raise UserError(f"the code cannot be parsed: {error}") from None
         return Status.OK, b"{}"
 
     def _execute(self, _meta: Dict[str, Any], body: bytes, _descriptor: int) -> Tuple[int, bytes]:
@@ -91,7 +110,13 @@ class Operations:
             "consoleOutput": console,
             "changedFiles": changed_files(before, scan(directory)),
         }
-        return (Status.OK if message is None else Status.FAILED), encode(answer)
+        status = Status.OK if message is None else Status.FAILED
+        try:
+            return status, encode(answer)
+        except Exception as error:
+            message = f"the outputs cannot be written as JSON: {type(error).__name__}: {error}"
+            answer.update(success=False, errorMessage=message, outputParameters=[])
+            return Status.FAILED, encode(answer)
 
     def _workspace_list(self, _meta: Dict[str, Any], _body: bytes, _descriptor: int) -> Tuple[int, bytes]:
         return Status.OK, encode({"names": self._runtime.names()})

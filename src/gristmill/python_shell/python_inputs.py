@@ -8,11 +8,16 @@ from typing import Any, Callable, Dict, List, Optional
 from gristmill.errors import InvalidInput
 from gristmill.schema import ArrayValue, Column, FrameValue, MatrixValue, Value
 
-__all__ = ["to_python"]
+__all__ = ["named", "to_python"]
 
 _NULL = type(None)
 _HAVE_NUMPY = importlib.util.find_spec("numpy") is not None
 _HAVE_PANDAS = importlib.util.find_spec("pandas") is not None
+
+
+def named(name: str, error: InvalidInput) -> InvalidInput:
+    """The error of an input, with the input's name."""
+    return InvalidInput(f"input {name!r}: {error.message}")
 
 
 def to_python(value: Value) -> Any:
@@ -29,6 +34,8 @@ def _vector(column: Column) -> Any:
     kind, values = column
     if kind in {"numeric", "integer"}:
         return _numbers(values)
+    if kind == "whole":
+        return _whole(values)
     if kind == "character":
         plain = None not in values and "\0" not in "".join(values)  # numpy's own strings lose a last NUL
         return np.array(values, dtype=None if plain and values else object)
@@ -49,6 +56,22 @@ def _numbers(values: List[Any]) -> Any:
         return np.array(values, dtype=np.float64)
     except OverflowError:
         raise InvalidInput("a number is past the range of doubles") from None
+
+
+def _whole(values: List[Any]) -> Any:
+    """Integers that doubles would change: as such, or refused."""
+    import numpy as np
+
+    try:
+        array = np.array(values)
+    except OverflowError:
+        array = np.empty(0)
+    if array.dtype.kind in "iu":
+        return array
+    why = "beside a null" if None in values else "past 64 bits"
+    raise InvalidInput(
+        f"a whole number past 2^53 {why} has no place in an array of numbers: send such numbers as text"
+    )
 
 
 def _matrix(matrix: MatrixValue) -> Any:
@@ -82,7 +105,10 @@ def _frame(frame: FrameValue) -> Any:
     lists = [column.values for column in columns]
     if rows and _one_block(columns):  # a fifth of the price of a dict of columns
         return pd.DataFrame(np.array(lists, dtype=np.float64).T, columns=_index(names), copy=False)
-    arrays = [_vector(column) for column in columns]
+    try:
+        arrays = [_vector(column) for column in columns]
+    except InvalidInput:
+        raise _in_column(names, columns) from None
     from_arrays = getattr(pd.DataFrame, "_from_arrays", None)
     if from_arrays is not None and all(each.dtype.kind in "fib" for each in arrays):
         return from_arrays(arrays, columns=_index(names), index=pd.RangeIndex(rows), verify_integrity=False)
@@ -91,6 +117,16 @@ def _frame(frame: FrameValue) -> Any:
         for name, column, array in zip(names, columns, arrays)
     }
     return pd.DataFrame(made, copy=False)
+
+
+def _in_column(names: List[str], columns: List[Column]) -> InvalidInput:
+    """Why a frame cannot be had, with the name of its column."""
+    for name, column in zip(names, columns):
+        try:
+            _vector(column)
+        except InvalidInput as error:  # noqa: PERF203 - on the way to an error
+            return InvalidInput(f"column {name!r}: {error.message}")
+    return InvalidInput("a frame that Python cannot have")
 
 
 def _one_block(columns: List[Column]) -> bool:

@@ -12,9 +12,9 @@ from types import CodeType, ModuleType
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from gristmill.errors import InvalidInput
-from gristmill.python_shell import pickles
+from gristmill.python_shell import memory, pickles
 from gristmill.python_shell.local_modules import LocalModules
-from gristmill.python_shell.python_inputs import to_python
+from gristmill.python_shell.python_inputs import named, to_python
 from gristmill.python_shell.python_outputs import converter, inferred
 from gristmill.python_shell.runtime import Cancelled, Missing, Spec, UserError
 from gristmill.python_shell.tracebacks import compiled, describe, forget, remember
@@ -50,6 +50,7 @@ class PythonRuntime:
         self._session: Optional[ModuleType] = None
         self._executed = 0
         self._cancelled = False
+        self._deepest = sys.getrecursionlimit()
         self._packages: Dict[str, str] = {}
         os.environ.setdefault("MPLBACKEND", "Agg")
         sys.dont_write_bytecode = True  # a helper module of a snapshot leaves no files behind
@@ -74,7 +75,17 @@ class PythonRuntime:
 
     def load(self, handle: int, spec: Spec, workspace: Optional[str]) -> None:
         """See `Runtime.load`."""
+        self.unload(handle)
         service = LoadedService(spec)
+        try:
+            self._prepare(service, spec, workspace)
+        except BaseException:
+            self._drop(service)
+            raise
+        self._services[handle] = service
+
+    def _prepare(self, service: LoadedService, spec: Spec, workspace: Optional[str]) -> None:
+        """Compile its code, read its workspace and run its init code."""
         try:
             service.code = compiled(str(spec.get("code") or ""), service.filename)
             init = compiled(str(spec.get("initCode") or ""), service.init_filename)
@@ -89,14 +100,31 @@ class PythonRuntime:
             except BaseException as error:
                 self._fail(error)
         service.base = dict(service.module.__dict__)
-        self._services[handle] = service
 
     def unload(self, handle: int) -> None:
-        """See `Runtime.unload`."""
+        """See `Runtime.unload`; what libraries still hold, such as its classes, leads to nothing of it."""
         service = self._services.pop(handle, None)
         if service is not None:
-            forget(service.filename)
-            forget(service.init_filename)
+            self._drop(service)
+
+    def _drop(self, service: LoadedService) -> None:
+        pickles.use_main(ModuleType("__main__"))
+        forget(service.filename)
+        forget(service.init_filename)
+        service.modules.clear()
+        service.base.clear()
+        service.module.__dict__.clear()
+
+    def give_back(self) -> None:
+        """See `Runtime.give_back`."""
+        memory.give_back()
+
+    def resident(self) -> int:
+        """See `Runtime.resident`."""
+        return memory.resident()
+
+    def restart(self) -> None:
+        """See `Runtime.restart`: there is no process beside this one."""
 
     def call(self, handle: int, inputs: Sequence[Value]) -> List[object]:
         """See `Runtime.call`."""
@@ -107,14 +135,20 @@ class PythonRuntime:
         namespace.update(service.base)
         sys.modules["__main__"] = module
         try:
-            for name, value in zip(service.inputs, inputs):
-                namespace[name] = to_python(value)
+            name = ""
+            try:
+                for name, value in zip(service.inputs, inputs):
+                    namespace[name] = to_python(value)
+            except InvalidInput as error:
+                raise named(name, error) from None
             with service.modules:
                 exec(service.code, namespace)
                 return [self._output(namespace, name, convert) for name, convert in service.outputs]
         except BaseException as error:
             self._fail(error)
         finally:
+            if sys.getrecursionlimit() != self._deepest:
+                sys.setrecursionlimit(self._deepest)
             namespace.clear()  # what the call made goes now, cycles included
             _restore(service.module.__dict__, service.base)
 
@@ -157,7 +191,11 @@ class PythonRuntime:
         forget(f"<session {self._executed - _KEPT_SOURCES}>")
         self._cancelled = False
         try:
-            namespace.update((name, to_python(value)) for name, value in inputs)
+            for name, value in inputs:
+                try:
+                    namespace[name] = to_python(value)
+                except InvalidInput as error:  # noqa: PERF203 - the error is to name the input
+                    raise named(name, error) from None
             _run_block(code, filename, namespace)
             return [
                 (name, self._output(namespace, name, partial(inferred, where=f"output {name!r}")))

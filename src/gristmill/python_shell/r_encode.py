@@ -89,6 +89,23 @@ def _numerics(values: List[Any]) -> bytes:
             raise InvalidInput("a number is too large for R") from None
 
 
+def _whole(values: List[Any]) -> bytes:
+    """Integers of which doubles cannot hold all: R has no type for them."""
+    changed = next(each for each in values if each is not None and float(each) != each)
+    raise InvalidInput(f"{changed} is past 2^53, and would become another number in R: send it as text")
+
+
+def _whole_number(value: int) -> bytes:
+    """An integer of any size."""
+    if -NA_INTEGER > value > NA_INTEGER:
+        return _PAIR.pack(_INTEGER, 1) + struct.pack("<i", value)
+    try:
+        made = float(value)
+    except OverflowError:
+        raise InvalidInput("a number is too large for R") from None
+    return _numerics([value]) if made == value else _whole([value])
+
+
 def _logicals(values: List[Any]) -> bytes:
     count = len(values)
     return struct.pack(f"2i{count}i", _LOGICAL, count, *_filled(values, NA_INTEGER))
@@ -102,6 +119,7 @@ _VECTORS: Dict[str, Callable[[List[Any]], bytes]] = {
     "logical": _logicals,
     "integer": _integers,
     "numeric": _numerics,
+    "whole": _whole,
     "character": strings,
 }
 
@@ -141,9 +159,22 @@ def _frame_end(names: Tuple[str, ...], rows: int) -> bytes:
 
 def _frame(value: FrameValue) -> bytes:
     parts = [list_head(len(value.columns), _OBJECT | _ATTRIBUTES)]
-    parts += [_VECTORS[kind](values) for kind, values in value.columns]
+    try:
+        parts += [_VECTORS[kind](values) for kind, values in value.columns]
+    except InvalidInput:
+        raise _in_column(value) from None
     parts.append(_frame_end(tuple(value.names), value.rows))
     return b"".join(parts)
+
+
+def _in_column(value: FrameValue) -> InvalidInput:
+    """Why a frame cannot be passed, with the name of its column."""
+    for name, (kind, values) in zip(value.names, value.columns):
+        try:
+            _VECTORS[kind](values)
+        except InvalidInput as error:  # noqa: PERF203 - on the way to an error
+            return InvalidInput(f"column {name!r}: {error.message}")
+    return InvalidInput("a frame that cannot be passed to R")
 
 
 def _array(value: ArrayValue) -> bytes:
@@ -184,7 +215,7 @@ def encode_value(value: Value, type_: str = "") -> bytes:
         return _logicals([value])
     if type_ == "numeric" or isinstance(value, float):
         return _numerics([value])
-    return _integers([value])
+    return _whole_number(value)
 
 
 def encode_inputs(names: Sequence[str], types: Sequence[str], values: Sequence[Value]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, List
 
 from gristmill.python_shell.r_decode import Named
@@ -17,8 +18,8 @@ def by_type(value: Any, type_: str) -> object:
         return dict(zip(value.names or (), value.items))
     if type_ == "matrix":
         return _rows(value)
-    if type_ == "integer" and isinstance(value[0], float) and value[0] == value[0]:
-        return int(value[0])
+    if type_ == "integer" and isinstance(value[0], float):
+        return int(value[0]) if math.isfinite(value[0]) else None
     return value[0]
 
 

@@ -81,7 +81,7 @@ class RProcess:
             self._poll.register(self._death, select.POLLIN)
         self._doing = "before it was ready"
         self.hello = self.receive()
-        self._doing = "while it ran this call"
+        self._doing = "while it ran the code"
 
     @property
     def pid(self) -> int:
@@ -92,6 +92,10 @@ class RProcess:
         """R's answer to a request: a list whose first item is [status]. Raises RuntimeDied."""
         try:
             sent = os.write(self._out, request)
+        except BrokenPipeError:
+            self._doing = "before this call"
+            raise self._died(begun=False) from None
+        try:
             while sent < len(request):
                 request = request[sent:]
                 sent = os.write(self._out, request)
@@ -108,14 +112,18 @@ class RProcess:
             if not more:
                 raise self._died()
             data += more
-        size = int(_SIZE.unpack_from(data)[0])
-        if len(data) < size + _SIZE.size:
-            data = self._rest(data, size + _SIZE.size)
         try:
+            size = int(_SIZE.unpack_from(data)[0])
+            if len(data) < size + _SIZE.size:
+                data = self._rest(data, size + _SIZE.size)
             return decode(data, _SIZE.size)
         except UnicodeDecodeError:
             raise
-        except (ValueError, struct.error, IndexError, KeyError) as error:
+        except MemoryError:
+            raise RuntimeDied(
+                "the R process sent an answer that is too large for the memory of a shell"
+            ) from None
+        except (ValueError, OverflowError, struct.error, IndexError, KeyError) as error:
             raise RuntimeDied(f"the R process sent an answer that cannot be read: {error}") from None
 
     def _rest(self, start: bytes, size: int) -> bytes:
@@ -139,7 +147,7 @@ class RProcess:
                 return
         raise self._died()
 
-    def _died(self) -> RuntimeDied:
+    def _died(self, *, begun: bool = True) -> RuntimeDied:
         try:
             code = self._child.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -147,13 +155,20 @@ class RProcess:
             code = self._child.wait()
         if code < 0:
             name = signal.Signals(-code).name
-            return RuntimeDied(f"the R process was ended by {name} {self._doing}")
-        return RuntimeDied(f"the R process ended with status {code} {self._doing}")
+            return RuntimeDied(f"the R process was ended by {name} {self._doing}", begun=begun)
+        return RuntimeDied(f"the R process ended with status {code} {self._doing}", begun=begun)
 
     def interrupt(self) -> None:
         """SIGINT to R, if it still runs."""
         if self._child.returncode is None:
             os.kill(self._child.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End R at once."""
+        if self._child.returncode is None:
+            self._child.kill()
+            self._child.wait()
+        self.close()
 
     def close(self) -> None:
         """End R: it goes when its input ends, and is killed if it does not."""

@@ -6,6 +6,7 @@ import os
 import struct
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
+from gristmill.python_shell import memory
 from gristmill.python_shell.r_encode import HEADER, NULL, encode_inputs, list_head, strings
 from gristmill.python_shell.r_outputs import by_form, by_type
 from gristmill.python_shell.r_process import RProcess
@@ -15,7 +16,9 @@ from gristmill.schema import Value
 __all__ = ["RRuntime"]
 
 #: Requests, as numbered in r_shell/loop.R.
-(_CALL, _LOAD, _UNLOAD, _CHECK, _EXECUTE, _NAMES, _SET, _GET, _DELETE, _SAVE, _RESTORE, _DRAIN) = range(1, 13)
+(_CALL, _LOAD, _UNLOAD, _CHECK, _EXECUTE, _NAMES, _SET, _GET, _DELETE, _SAVE, _RESTORE, _DRAIN, _COLLECT) = (
+    range(1, 14)
+)
 _HEAD = struct.Struct("<iiii")
 _OK, _FAILED, _INTERRUPTED, _OBJECT, _MISSING = range(5)
 
@@ -50,6 +53,7 @@ class RRuntime:
 
     def __init__(self, command: str = "R") -> None:
         """Raises RuntimeDied or OSError when R does not start."""
+        self._command = command
         self._process = RProcess(command)
         _, version, _, packages, versions = self._process.hello
         self._version: str = version[0]  # type: ignore[index]
@@ -110,6 +114,21 @@ class RRuntime:
         service = self._services.pop(handle, None)
         if service is not None:
             self._exchange(_request(_UNLOAD, service.slot))
+
+    def give_back(self) -> None:
+        """A full collection in R."""
+        self._exchange(_request(_COLLECT, 0))
+
+    def resident(self) -> int:
+        """Of the R process."""
+        return memory.resident(self._process.pid)
+
+    def restart(self) -> None:
+        """Another R process, with nothing loaded. Raises RuntimeDied, OSError."""
+        self._services.clear()
+        self._interrupted = False
+        self._process.kill()
+        self._process = RProcess(self._command)
 
     def call(self, handle: int, inputs: Sequence[Value]) -> List[object]:
         """One request to R. Raises UserError, and InvalidInput for text that R cannot hold."""

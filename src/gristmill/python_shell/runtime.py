@@ -31,7 +31,14 @@ class Missing(Exception):
 
 
 class RuntimeDied(Exception):
-    """The language's own process (R's) has ended: this shell cannot go on and is to be retired."""
+    """The language's own process (R's) has ended; `restart` begins again without what it held.
+
+    `begun` is False when it had ended before what was asked of it last, which had no part in that.
+    """
+
+    def __init__(self, message: str, *, begun: bool = True) -> None:
+        super().__init__(message)
+        self.begun = begun
 
 
 class Runtime(Protocol):
@@ -48,6 +55,15 @@ class Runtime(Protocol):
 
     def unload(self, handle: int) -> None:
         """Forget a service; an unknown handle is no error."""
+
+    def give_back(self) -> None:
+        """Free the memory of what was unloaded; takes long, so that it is asked for when nobody waits."""
+
+    def resident(self) -> int:
+        """Bytes of memory that the language's process holds."""
+
+    def restart(self) -> None:
+        """After RuntimeDied: begin again with nothing loaded. Raises RuntimeDied, OSError."""
 
     def call(self, handle: int, inputs: Sequence[Value]) -> List[object]:
         """Run a service on inputs in the order of `spec["inputs"]`.

@@ -1,33 +1,31 @@
-"""Services on this shell: load them, answer their calls, run calls that wait as one."""
+"""Calls of services: answer each once, run those that wait as one."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections import OrderedDict
-from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
-from gristmill.coerce import Inputs
 from gristmill.errors import InvalidInput
 from gristmill.frames import TIMES, WITH_FILES, Frame, Kind, Status, pack_header
 from gristmill.python_shell import answers, grouping
-from gristmill.python_shell.archives import WORKSPACE_FILES, unpack
 from gristmill.python_shell.codec import decode
-from gristmill.python_shell.directories import FileTooLarge, WorkingDirectory, read_output
+from gristmill.python_shell.directories import FileTooLarge, read_output
 from gristmill.python_shell.parts import Parts
-from gristmill.python_shell.runtime import Cancelled, ObjectError, UserError
-from gristmill.schema import Form, Value, parse_parameters
+from gristmill.python_shell.runtime import Cancelled, RuntimeDied, UserError
+from gristmill.python_shell.services import Service, Services, blamed
+from gristmill.schema import Value
 
-__all__ = ["Scoring"]
+__all__ = ["Scoring", "Stuck"]
 
 _NO_TIMES = TIMES.pack(0, 0, 0, 0)
 _CALL = int(Kind.CALL)
 _OK, _FAILED, _INVALID = int(Status.OK), int(Status.FAILED), int(Status.INVALID)
 _TOO_LARGE, _BROKEN = int(Status.TOO_LARGE), int(Status.BROKEN)
 _MAX_TIME = 0xFFFFFFFF
+
+
+#: Outputs, a message, why inputs are refused: one of them.
+Outcome = Tuple[Optional[List[object]], str, Optional[InvalidInput]]
 
 
 class Call(NamedTuple):
@@ -46,27 +44,12 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Service:
-    """One service version as it was sent with LOAD."""
+class Stuck(Exception):
+    """A call that could not be answered; `frame` is its request."""
 
-    def __init__(self, spec: Dict[str, Any], language: str, home: str) -> None:
-        inputs = parse_parameters(spec.get("inputs"), what="inputs")
-        if language != "Python":  # the form is a matter of Python's
-            inputs = tuple(replace(each, form=Form.FRAME) for each in inputs)
-        outputs = parse_parameters(spec.get("outputs"), what="outputs")
-        self.spec = spec
-        self.home = home
-        self.inputs = Inputs(inputs)
-        self.outputs = tuple(each.name for each in outputs)
-        self.output_files: List[str] = list(spec.get("outputFiles") or ())
-        self.groupable = (
-            bool(spec.get("batchable")) and not self.output_files and grouping.row_wise(inputs, outputs)
-        )
-        self.workspace: Optional[str] = None
-        self.directory: Optional[WorkingDirectory] = None
-        self.loaded = False
-        self.failed: Optional[str] = None  #: why it cannot be run; each call is answered with it
-        self.target = os.path.join(home, "workspace" + WORKSPACE_FILES[language])
+    def __init__(self, frame: Frame, why: Exception) -> None:
+        super().__init__(f"{type(why).__name__}: {why}")
+        self.frame = frame
 
 
 class Scoring:
@@ -77,85 +60,32 @@ class Scoring:
         self._channel = parts.channel
         self._console = parts.console
         self._guard = parts.guard
-        self._home = parts.home
-        self._language = parts.settings["runtime"]
         self._limit = int(parts.settings["output_limit"])
-        self._max_services = max(1, int(parts.settings.get("max_services", 32)))
-        self._services: OrderedDict[int, Service] = OrderedDict()
-        self._loads = 0
+        self.services = Services(parts)
 
     def load(self, frame: Frame) -> None:
         """LOAD: unpack the snapshot and prepare the code; a failure is kept, and answers the calls."""
         start = perf_counter_ns()
-        spec = json.loads(frame.body)
-        descriptor = self._channel.receive_descriptor() if spec.get("content") else None
-        self.unload(frame)
-        self._loads += 1
-        service = Service(spec, self._language, os.path.join(self._home, f"service-{self._loads}"))
-        self._services[frame.handle] = service
-        try:
-            self._unpack(service, descriptor)
-            self._prepare(frame.handle, service)
-        except (ObjectError, OSError) as error:
-            service.failed = f"the service cannot be loaded: {error}"
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        failed = self.services.load(frame)
         times = TIMES.pack(_since(start), 0, 0, 0)
-        if service.failed is None:
+        if failed is None:
             self._channel.reply(frame, _OK, times, b"")
         else:
-            self._channel.reply(frame, _FAILED, times, answers.failure(service.failed))
-
-    def _unpack(self, service: Service, descriptor: Optional[int]) -> None:
-        template = os.path.join(service.home, "files")
-        os.makedirs(template, mode=0o700)
-        if descriptor is not None:
-            service.workspace = unpack(
-                descriptor, template, WORKSPACE_FILES[self._language], target=service.target
-            )
-        service.directory = WorkingDirectory(service.home, template)
-
-    def _prepare(self, handle: int, service: Service) -> None:
-        """Load a service into the runtime; of too many, the one used longest ago is dropped from it."""
-        assert service.directory is not None
-        self._console.begin()
-        self._runtime.set_directory(service.directory.path)
-        try:
-            with self._guard:
-                self._runtime.load(handle, service.spec, service.workspace)
-            service.loaded = True
-        except UserError as error:
-            service.failed = str(error)
-            return
-        except KeyboardInterrupt:
-            service.failed = str(Cancelled())
-            return
-        finally:
-            self._console.end()  # what loading printed belongs to no call
-            service.directory.changes()
-            service.directory.reset()
-        loaded = [each for each, other in self._services.items() if other.loaded and each != handle]
-        for other in loaded[: max(0, len(loaded) + 1 - self._max_services)]:
-            self._runtime.unload(other)
-            self._services[other].loaded = False
+            self._channel.reply(frame, _FAILED, times, answers.failure(failed))
 
     def unload(self, frame: Frame) -> None:
         """UNLOAD: forget a service and remove its files."""
-        service = self._services.pop(frame.handle, None)
-        if service is not None:
-            self._runtime.unload(frame.handle)
-            self._runtime.set_directory(self._home)  # never be in a directory that is gone
-            shutil.rmtree(service.home, ignore_errors=True)
+        self.services.unload(frame.handle)
 
     def call(self, frame: Frame) -> None:
         """CALL: answer it, and those of the same service that wait behind it if they can be run as one."""
-        service = self._services.get(frame.handle)
+        services = self.services
+        service = services.get(frame.handle)
         if service is None:
             body = answers.problem(ValueError(f"no service has the handle {frame.handle}"), "UnknownHandle")
             self._channel.reply(frame, _BROKEN, _NO_TIMES, body)
             return
-        load = self._ready(frame.handle, service)
+        load = services.ready(frame.handle, service)
         if service.failed is not None:
             self._channel.reply(frame, _FAILED, _NO_TIMES, answers.failure(service.failed))
             return
@@ -163,7 +93,7 @@ class Scoring:
         try:
             values = service.inputs(decode(frame.body or b"{}"))
         except InvalidInput as error:
-            meta = TIMES.pack(load, _since(start), 0, 0)
+            meta = TIMES.pack(min(load, _MAX_TIME), _since(start), 0, 0)
             self._channel.reply(frame, _INVALID, meta, answers.problem(error))
             return
         if service.groupable:
@@ -174,50 +104,70 @@ class Scoring:
         reply = self._run(frame, service, values, load, _since(start))
         self._channel.reply(frame, *reply)
 
-    def _ready(self, handle: int, service: Service) -> int:
-        """Make sure that the runtime has the service; microseconds that this took."""
-        self._services.move_to_end(handle)
-        if service.loaded or service.failed is not None:
-            return 0
-        start = perf_counter_ns()
-        try:
-            self._prepare(handle, service)
-        except (ObjectError, OSError) as error:
-            service.failed = f"the service cannot be loaded: {error}"
-        return _since(start)
-
     def _run(self, frame: Frame, service: Service, values: List[Value], load: int, decoding: int) -> Reply:
-        """Run one call, in its directory and with its console."""
+        """Run one call, in its directory and with its console; whatever it raises is its answer."""
         directory = service.directory
         assert directory is not None
         start = perf_counter_ns()
-        self._console.begin()
-        self._runtime.set_directory(directory.path)
-        outputs: Optional[List[object]] = None
-        message = ""
-        try:
-            with self._guard:
-                outputs = self._runtime.call(frame.handle, values)
-        except UserError as error:
-            message = str(error)
-        except KeyboardInterrupt:
-            message = str(Cancelled())
-        except InvalidInput as error:
+        outputs, message, refused = self._outcome(frame.handle, service, values)
+        ran = perf_counter_ns()
+        load = min(load, _MAX_TIME)
+        if refused is not None:
             directory.changes()
             directory.reset()
-            return Reply(_INVALID, TIMES.pack(load, decoding, _since(start), 0), answers.problem(error))
-        ran = perf_counter_ns()
+            return Reply(_INVALID, TIMES.pack(load, decoding, _since(start), 0), answers.problem(refused))
+        try:
+            status, body = self._answer(frame, service, outputs, message)
+        except Exception as error:
+            status, body = _FAILED, answers.failure(_could_not("the answer could not be made", error))
+        directory.reset()
+        meta = TIMES.pack(load, decoding, min((ran - start) // 1000, _MAX_TIME), _since(ran))
+        return Reply(status, meta, body)
+
+    def _outcome(self, handle: int, service: Service, values: List[Value], *, again: bool = True) -> Outcome:
+        """Outputs; or None and what the caller is told; or why the inputs are refused.
+
+        Raises only when the language's process has ended and does not start again.
+        """
+        directory = service.directory
+        assert directory is not None
+        try:
+            self._console.begin()
+            self._runtime.set_directory(directory.enter() if directory.broken else directory.path)
+            with self._guard:
+                return self._runtime.call(handle, values), "", None
+        except UserError as error:
+            return None, str(error), None
+        except KeyboardInterrupt:
+            return None, str(Cancelled()), None
+        except InvalidInput as error:
+            return None, "", error
+        except RuntimeDied as error:
+            self.services.fallen = True
+            if error.begun or not again:
+                return None, blamed(error), None
+        except Exception as error:
+            return None, _could_not("the call could not be carried out", error), None
+        # It had ended before this call, which had no part in that.
+        self.services.ready(handle, service)
+        if service.failed is not None:
+            return None, service.failed, None
+        return self._outcome(handle, service, values, again=False)
+
+    def _answer(
+        self, frame: Frame, service: Service, outputs: Optional[List[object]], message: str
+    ) -> Tuple[int, bytes]:
+        """Status and body of a call that ran, with what it printed and wrote."""
+        assert service.directory is not None
         console = self._console.end()
-        changed = directory.changes()
+        changed = service.directory.changes()
         if outputs is None:
             status, body = _FAILED, answers.failure(message, console, changed)
         else:
             status, body = self._success(service, outputs, console, changed)
         if changed and frame.meta == WITH_FILES and status != _TOO_LARGE:
             status, body = self._with_files(service, changed, status, body)
-        directory.reset()
-        meta = TIMES.pack(load, decoding, min((ran - start) // 1000, _MAX_TIME), _since(ran))
-        return Reply(status, meta, body)
+        return status, body
 
     def _success(
         self, service: Service, outputs: List[object], console: str, changed: List[str]
@@ -235,8 +185,8 @@ class Scoring:
             )
         except (answers.AnswerTooLarge, FileTooLarge) as error:
             return _TOO_LARGE, answers.problem(error, "TooLarge")
-        except (MemoryError, RecursionError, TypeError) as error:
-            message = f"the outputs cannot be written as JSON: {type(error).__name__}: {error}"
+        except Exception as error:
+            message = _could_not("the outputs cannot be written as JSON", error)
             return _FAILED, answers.failure(message, console, changed)
 
     def _with_files(
@@ -270,9 +220,9 @@ class Scoring:
                 break
             try:
                 values = service.inputs(decode(frame.body))
-            except InvalidInput:
-                break  # it is answered in its turn
-            count = grouping.count_rows(values)
+                count = grouping.count_rows(values)
+            except Exception:  # it is answered in its turn
+                break
             rows += count
             if count < 1 or rows > grouping.MAX_ROWS or not grouping.alike(first.values, values):
                 break
@@ -287,8 +237,7 @@ class Scoring:
         parts = self._outputs_of_group(service, calls)
         if parts is None:
             for call in calls:
-                reply = self._run(call.frame, service, call.values, 0, decoding)
-                self._channel.reply(call.frame, *reply)
+                self._run_singly(service, call, decoding)
             return
         running = _since(start) // len(calls)
         start = perf_counter_ns()
@@ -300,23 +249,51 @@ class Scoring:
             pieces.append(body)
         self._channel.send(b"".join(pieces))
 
+    def _run_singly(self, service: Service, call: Call, decoding: int) -> None:
+        """Run one call of a group that could not be run as one. Raises Stuck when it cannot be answered."""
+        try:
+            load = self.services.ready(call.frame.handle, service)
+            if service.failed is not None:
+                reply = Reply(_FAILED, _NO_TIMES, answers.failure(service.failed))
+            else:
+                reply = self._run(call.frame, service, call.values, load, decoding)
+        except Exception as error:
+            raise Stuck(call.frame, error) from error
+        self._channel.reply(call.frame, *reply)
+
     def _outputs_of_group(self, service: Service, calls: List[Call]) -> Optional[List[List[object]]]:
+        """Outputs of each call, or None where the calls are better run singly, whatever the reason."""
         directory = service.directory
         assert directory is not None
-        joined = grouping.join([call.values for call in calls])
-        self._console.begin()
-        self._runtime.set_directory(directory.path)
+        outputs: Optional[List[object]] = None
+        quiet = False
         try:
+            self._console.begin()
+            self._runtime.set_directory(directory.enter() if directory.broken else directory.path)
+            joined = grouping.join([call.values for call in calls])
             with self._guard:
                 outputs = self._runtime.call(calls[0].frame.handle, joined)
-        except (UserError, InvalidInput, KeyboardInterrupt):
+            quiet = not self._console.end()
+        except RuntimeDied:
+            self.services.fallen = True
+        except (Exception, KeyboardInterrupt):
             outputs = None
-        quiet = not self._console.end()
         quiet = not directory.changes() and quiet
         directory.reset()
         if outputs is None or not quiet:
             return None
-        return grouping.split(outputs, [call.rows for call in calls])
+        try:
+            return grouping.split(outputs, [call.rows for call in calls])
+        except Exception:  # outputs of a strange form
+            return None
+
+
+def _could_not(what: str, error: Exception) -> str:
+    """A message for the caller of a failure that is not an error in the code itself."""
+    try:
+        return f"{what}: {type(error).__name__}: {error}"
+    except Exception:  # an error whose own text fails
+        return f"{what}: {type(error).__name__}"
 
 
 def _since(start: int) -> int:

@@ -9,6 +9,8 @@ session <- FALSE  # a session's workspace lives here, not services
 input <- output <- NULL
 ours <- NULL      # numbers of all connections of a shell at rest
 
+pid <- Sys.getpid()
+
 connect <- function() {
   input <<- file(descriptors[1L], "rb", raw = TRUE)
   output <<- file(descriptors[2L], "wb", raw = TRUE)
@@ -27,6 +29,7 @@ start <- function() {
 }
 
 send <- function(answer) {
+  if (.Internal(Sys.getpid()) != pid) tools::pskill(Sys.getpid(), 9L)  # a copy that user code forked must not answer
   bytes <- .Internal(serialize(answer, NULL, 3L, 2L, NULL))
   .Internal(writeBin(as.double(length(bytes)), output, 8L, FALSE, FALSE))
   .Internal(writeBin(bytes, output, 1L, FALSE, FALSE))
@@ -52,7 +55,7 @@ serve <- function() {
 operations <- list(
   NULL,
   function(request) load_service(request),
-  function(request) { services[request[[1L]][2L]] <<- list(NULL); list(0L) },
+  function(request) unload_service(request[[1L]][2L]),
   function(request) { for (k in 2:3) parse_code(request[[k]], c(NA, "code", "init code")[k]); list(0L) },
   function(request) execute(request),
   function(request) list(0L, session_names()),
@@ -61,7 +64,8 @@ operations <- list(
   function(request) delete_object(request[[2L]]),
   function(request) save_workspace(request[[2L]]),
   function(request) load_workspace(request[[2L]]),
-  function(request) drain_interrupts()
+  function(request) drain_interrupts(),
+  function(request) collect()
 )
 
 # An interrupt that came too late for the code it was meant for ends here.

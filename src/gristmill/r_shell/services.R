@@ -82,6 +82,24 @@ load_service <- function(request) {
   list(0L)
 }
 
+# Nothing of it is kept: neither its world, with what it attached, nor the block that ran last.
+unload_service <- function(slot) {
+  services[slot] <<- list(NULL)
+  if (slot == current) {
+    current <<- 0L
+    restore_world(pristine)
+    world <<- NULL
+    running <<- NULL
+  }
+  list(0L)
+}
+
+# Asked for when nobody waits: R itself collects what is older only once much has been made anew.
+collect <- function() {
+  gc()
+  list(0L)
+}
+
 # Loops at top level are compiled once here: R's just-in-time compiler would compile them at each call (functions, it
 # remembers). Not where a block gives a new meaning to a function of base: the compiler would not see that in time.
 compiled <- function(block) {

@@ -86,7 +86,7 @@ to_integer <- function(x, name) {
   if (is.character(value) || !is.null(attr(value, "levels"))) mistyped(x, name, "integer")
   if (!is.double(value)) return(as.integer(value))
   if (is.object(value) || is.na(value)) return(value)
-  if (value != trunc(value)) refuse("output '", name, "' is declared integer, and ", format(value, digits = 15L),
+  if (is.infinite(value) || value != trunc(value)) refuse("output '", name, "' is declared integer, and ", format(value, digits = 15L),
                                     " is not a whole number")
   value
 }

@@ -160,6 +160,8 @@ class Reader:
         """Cells of a column that came as `kind`, as the model's column has them. Raises InvalidInput."""
         if column.name in self._whole and not all(_is_whole(cell) for cell in cells):
             kind = "numbers that are none of 64 bits"
+        elif kind == "whole":
+            kind = "numeric"
         if kind == column.type or (column.type == "factor" and kind == "character"):
             return cells
         if kind == "logical" and all(cell is None for cell in cells):

@@ -21,7 +21,7 @@ from gristmill.web.endpoints import Allowed, Endpoint, describe_invalid
 from gristmill.web.gateway import Gateway
 from gristmill.web.openapi import document
 from gristmill.web.problems import Problem, at_path, http_problem, problem, unexpected
-from gristmill.web.requests import REQUEST_ID
+from gristmill.web.requests import LEFT, REQUEST_ID, Disconnected
 from gristmill.web.routes import TABLES
 
 __all__ = ["access_of", "create_app", "create_core"]
@@ -104,6 +104,8 @@ def _response(request: Request, failure: Problem) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GristmillError)
+    if isinstance(error, Disconnected):
+        return Response(status_code=LEFT)
     return _response(request, problem(error))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from gristmill.errors import InvalidInput, NotSupported
+from gristmill.off_loop import Work, off_loop
 from gristmill.schema import ParameterType
 from gristmill.services import ServiceVersion
 
@@ -19,6 +19,8 @@ __all__ = ["is_arrow", "items", "parameter_of"]
 
 _STREAM, _FILE = b"application/vnd.apache.arrow.stream", b"application/vnd.apache.arrow.file"
 _MAGIC = b"ARROW1"
+#: Values that are made JSON of at a time.
+_AT_ONCE = 10_000
 
 
 def is_arrow(content_type: bytes | None) -> bool:
@@ -46,7 +48,7 @@ async def items(file: BinaryIO, parameter: str, rows: int) -> AsyncIterator[byte
     found = _items(file, parameter, rows)
     while True:
         try:
-            item = await asyncio.to_thread(next, found, None)
+            item = await off_loop(Work.COMPUTE, next, found, None)
         except (pyarrow.ArrowException, OSError, UnicodeError, OverflowError) as error:
             raise InvalidInput(f"the body is not valid Arrow data: {error}") from None
         if item is None:
@@ -59,8 +61,8 @@ def _items(file: BinaryIO, parameter: str, rows: int) -> Iterator[bytes]:
         batch.validate(full=True)
         for start in range(0, batch.num_rows, rows):
             part = batch.slice(start, rows)
-            columns = {name: _plain(part, column) for column, name in _names(batch)}
-            yield msgspec.json.encode({parameter: columns}, enc_hook=str)
+            columns = [b"%b:[%b]" % (_json(name), _values(part, column)) for column, name in _names(batch)]
+            yield b"{%b:{%b}}" % (_json(parameter), b",".join(columns))
 
 
 def _names(batch: pa.RecordBatch) -> list[tuple[int, str]]:
@@ -70,9 +72,15 @@ def _names(batch: pa.RecordBatch) -> list[tuple[int, str]]:
     return list(enumerate(names))
 
 
-def _plain(batch: pa.RecordBatch, column: int) -> list[Any]:
-    values: list[Any] = batch.column(column).to_pylist()
-    return values
+def _values(batch: pa.RecordBatch, column: int) -> bytes:
+    """The column's values as JSON, some at a time: other threads get their turn in between."""
+    values = batch.column(column)
+    pieces = (values.slice(start, _AT_ONCE).to_pylist() for start in range(0, len(values), _AT_ONCE))
+    return b",".join(_json(piece)[1:-1] for piece in pieces)
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value, enc_hook=str)
 
 
 def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:

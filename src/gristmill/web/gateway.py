@@ -14,13 +14,23 @@ from gristmill.identity import Principal
 from gristmill.web.context import Context
 from gristmill.web.endpoints import CALLER
 from gristmill.web.problems import at_path, problem, respond, unexpected
-from gristmill.web.requests import REQUEST_ID, bearer, find, new_id
+from gristmill.web.requests import LEFT, REQUEST_ID, TWICE, Disconnected, authorization, bearer, find, new_id
 from gristmill.web.scoring import Scoring, segments
 from gristmill.web.v2 import Inferring, infer_target
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "calls_a_service"]
 
 log = structlog.get_logger("gristmill.web")
+
+
+def calls_a_service(scope: Scope) -> bool:
+    """Tells whether a request is a scoring call, which is given up when its caller leaves.
+
+    All else goes on: a write whose caller has left is still a write that somebody asked for.
+    """
+    if scope["path"].startswith("/api/"):
+        return len(segments(scope)) == 4
+    return infer_target(scope) is not None
 
 
 class _Outgoing:
@@ -79,6 +89,8 @@ class Gateway:
         try:
             inner[CALLER] = await self._admit(scope)
             await self._core(inner, receive, outgoing)
+        except Disconnected:
+            outgoing.status = LEFT
         except GristmillError as error:
             await respond(outgoing, at_path(problem(error), scope["path"]))
         except Exception:
@@ -89,11 +101,12 @@ class Gateway:
             _log(inner, method, outgoing.status, started)
 
     async def _admit(self, scope: Scope) -> Principal | None:
-        """Who calls, None on a public path. Raises NotAuthenticated, and Draining."""
+        """Who calls, None on a public path. Raises NotAuthenticated, InvalidInput and Draining."""
         path: str = scope["path"]
         caller = None
-        if not any(pattern.match(path) for pattern in self._public):
-            token = bearer(find(scope["headers"], b"authorization"))
+        given = authorization(scope["headers"])
+        if given is TWICE or not any(pattern.match(path) for pattern in self._public):
+            token = bearer(given)
             accounts = self._context.accounts
             caller = accounts.cached(token) or await accounts.verify(token)
         if self._context.phase.draining and not path.startswith("/health/"):

@@ -20,6 +20,7 @@ STATUS: dict[type[errors.GristmillError], HTTPStatus] = {
     errors.RuntimeUnavailable: HTTPStatus.BAD_REQUEST,
     errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.QuotaExceeded: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Gone: HTTPStatus.GONE,
@@ -27,8 +28,10 @@ STATUS: dict[type[errors.GristmillError], HTTPStatus] = {
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NotSupported: HTTPStatus.NOT_IMPLEMENTED,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ShellDied: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CallEndedShell: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LimitExceeded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
 }

@@ -13,9 +13,12 @@ from starlette.types import Message, Receive
 from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
 
 __all__ = [
+    "LEFT",
     "REQUEST_ID",
+    "TWICE",
     "Disconnected",
     "announced",
+    "authorization",
     "bearer",
     "find",
     "limited",
@@ -27,6 +30,10 @@ __all__ = [
 
 #: Key of the ASGI scope under which the gateway leaves the request's id, as text.
 REQUEST_ID = "gristmill.request_id"
+#: Status in the log of a request whose caller left before it was answered; nobody receives it.
+LEFT = 499
+#: Stands for the value of an Authorization header that came more than once, for `bearer`.
+TWICE = b"(more than one)"
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = os.urandom(6).hex().encode()
 _numbers = count(1)
@@ -44,8 +51,22 @@ def find(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return None
 
 
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Value of the Authorization header, `TWICE` if there are several, None without one."""
+    found = None
+    for key, value in headers:
+        if key == b"authorization":
+            found = value if found is None else TWICE
+    return found
+
+
 def bearer(authorization: bytes | None) -> str:
-    """The token of an Authorization header; scheme in any case, blanks trimmed. Raises NotAuthenticated."""
+    """The token of an Authorization header; scheme in any case, blanks trimmed.
+
+    Raises NotAuthenticated, and InvalidInput for `TWICE`: a proxy may have looked at the other one.
+    """
+    if authorization is TWICE:
+        raise InvalidInput("there is more than one Authorization header: send one")
     if authorization is None:
         raise NotAuthenticated("this needs a token: send 'Authorization: Bearer <access_token>'")
     parts = authorization.split(None, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from time import perf_counter
 
@@ -9,12 +10,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gristmill.errors import GristmillError, InvalidInput, NotFound
-from gristmill.identity import Permission
+from gristmill.identity import Permission, Principal
 from gristmill.registry import Registry
 from gristmill.services import Runtime, ServiceVersion
 from gristmill.web.context import Context
 from gristmill.web.problems import Headers, Problem, at_path, problem, respond, unexpected
-from gristmill.web.requests import Disconnected, announced, bearer, new_id, read_body
+from gristmill.web.requests import LEFT, Disconnected, announced, authorization, bearer, new_id, read_body
 from gristmill.web.scoring import refusal, segments
 
 __all__ = ["Inferring", "find_model", "infer_target", "newest"]
@@ -45,7 +46,10 @@ def newest(services: Iterable[ServiceVersion]) -> ServiceVersion | None:
 
 
 async def find_model(registry: Registry, name: str, version: str | None) -> ServiceVersion:
-    """The realtime service; without a version the newest. Raises NotFound; InvalidInput if it is another."""
+    """The realtime service; without a version the newest. Raises NotFound; InvalidInput if it is another.
+
+    What is not known here may just have been published by another node.
+    """
     if version is not None:
         found = await registry.find(name, version)
         if found.runtime is not Runtime.REALTIME:
@@ -53,7 +57,7 @@ async def find_model(registry: Registry, name: str, version: str | None) -> Serv
                 f"{name} {version} is no realtime service: call it by POST /api/{name}/{version}"
             )
         return found
-    last = newest(registry.versions(name))
+    last = newest(registry.versions(name)) or newest(await registry.listed(name))
     if last is None:
         raise NotFound(f"there is no realtime service {name!r}")
     return last
@@ -66,7 +70,7 @@ class Inferring:
         self._context = context
         self._accounts = context.accounts
 
-    async def handle(
+    async def handle(  # noqa: PLR0915 - as that of scoring
         self, scope: Scope, receive: Receive, send: Send, name: str, version: str | None
     ) -> None:
         """Answer one request to a path of `infer_target`, whatever its method."""
@@ -78,15 +82,19 @@ class Inferring:
         failure: Problem | None = None
         body, extra = b"", Headers()
         try:
-            token = bearer(headers.get(b"authorization"))
+            token = bearer(authorization(scope["headers"]))
             caller = self._accounts.cached(token) or await self._accounts.verify(token)
             if scope["method"] != "POST" or self._context.phase.draining:
                 failure = refusal(scope["method"])
             else:
                 caller.require(Permission.SERVICES_CONSUME)
                 body, extra = await self._infer(receive, headers, name, version)
-        except Disconnected:
-            return
+        except (Disconnected, asyncio.CancelledError) as left:  # while sending, while waiting
+            if self._context.log_scoring:
+                _log(started, LEFT, caller, name, version, request_id)
+            if isinstance(left, Disconnected):
+                return
+            raise
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
             failure = _failure(error, name, version, request_id)
         if failure is not None:
@@ -96,15 +104,8 @@ class Inferring:
             await send({"type": "http.response.start", "status": 200, "headers": sent})
             await send({"type": "http.response.body", "body": body})
         if self._context.log_scoring:
-            log.info(
-                "inferred",
-                service=name,
-                version=version,
-                status=200 if failure is None else failure.status,
-                ms=round((perf_counter() - started) * 1000, 3),
-                user=None if caller is None else caller.name,
-                request_id=request_id.decode(),
-            )
+            status = 200 if failure is None else failure.status
+            _log(started, status, caller, name, version, request_id)
 
     async def _infer(
         self, receive: Receive, headers: dict[bytes, bytes], name: str, version: str | None
@@ -124,6 +125,20 @@ class Inferring:
         if call.json_length is None:
             return answer.body, [_JSON]
         return answer.body, [_BINARY, (_JSON_LENGTH, b"%d" % call.json_length)]
+
+
+def _log(
+    started: float, status: int, caller: Principal | None, name: str, version: str | None, request_id: bytes
+) -> None:
+    log.info(
+        "inferred",
+        service=name,
+        version=version,
+        status=status,
+        ms=round((perf_counter() - started) * 1000, 3),
+        user=None if caller is None else caller.name,
+        request_id=request_id.decode(),
+    )
 
 
 def _failure(error: Exception, name: str, version: str | None, request_id: bytes) -> Problem:

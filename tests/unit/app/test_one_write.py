@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.app.one_write import _Joining
+from gristmill.app.one_write import Joining
 
 
 class FakeTransport:
@@ -30,7 +30,7 @@ class FakeTransport:
 
 async def test_head_and_body_are_one_write() -> None:
     transport = FakeTransport()
-    joining = _Joining(transport)  # type: ignore[arg-type]
+    joining = Joining(transport)  # type: ignore[arg-type]
     joining.write(b"head")
     joining.write(b"body")
     assert transport.writes == [b"headbody"]
@@ -38,7 +38,7 @@ async def test_head_and_body_are_one_write() -> None:
 
 async def test_a_head_whose_body_is_late_leaves_when_the_loop_comes_round() -> None:
     transport = FakeTransport()
-    joining = _Joining(transport)  # type: ignore[arg-type]
+    joining = Joining(transport)  # type: ignore[arg-type]
     joining.write(b"head")
     await asyncio.sleep(0)
     assert transport.writes == [b"head"]
@@ -46,7 +46,7 @@ async def test_a_head_whose_body_is_late_leaves_when_the_loop_comes_round() -> N
 
 async def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
     transport = FakeTransport()
-    joining = _Joining(transport)  # type: ignore[arg-type]
+    joining = Joining(transport)  # type: ignore[arg-type]
     joining.write(b"head")
     joining.close()
     assert transport.writes == [b"head"]
@@ -57,7 +57,7 @@ async def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
 def test_the_bytes_are_the_same_in_the_same_order(events: list[bytes | None]) -> None:
     async def play() -> bytes:
         transport = FakeTransport()
-        joining = _Joining(transport)  # type: ignore[arg-type]
+        joining = Joining(transport)  # type: ignore[arg-type]
         for event in events:
             if event is None:
                 await asyncio.sleep(0)

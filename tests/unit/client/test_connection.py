@@ -48,6 +48,27 @@ def test_a_run_that_was_begun_is_not_repeated(
     assert waits == []
 
 
+def test_a_call_whose_code_ended_its_process_is_not_sent_again(
+    client: Client, fake: FakeServer, waits: list[float]
+) -> None:
+    fake.services = [described()]
+    service = client.service("area")
+    ended = {
+        "success": False,
+        "errorMessage": "the R process ended with status 0 while it ran the code",
+        "outputParameters": {},
+        "outputFiles": {},
+        "consoleOutput": "",
+        "changedFiles": [],
+    }
+    fake.asked.clear()
+    fake.script = [httpx.Response(200, json=ended)]
+    with pytest.raises(errors.CodeFailed, match="ended with status 0"):
+        service.consume(3.0).output()
+    assert waits == []
+    assert fake.did() == ["POST /api/area/1.0"]
+
+
 def test_a_server_that_never_answered_is_not_waited_for(fake: FakeServer, waits: list[float]) -> None:
     client = connect(URL, token="any", transport=fake.transport)
     waits_of(client, waits)

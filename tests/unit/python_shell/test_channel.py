@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gristmill.frames import Decoder, Frame, Kind, Status, pack_header
-from gristmill.python_shell.channel import Channel
+from gristmill.python_shell.channel import Channel, Gone
 
 
 class Ends:
@@ -101,5 +101,51 @@ def test_descriptors_come_in_their_order(ends: Ends) -> None:
 
 def test_a_message_without_a_descriptor_is_an_error(ends: Ends) -> None:
     ends.lender.sendall(b"f")
+    with pytest.raises(OSError, match="none came"):
+        ends.channel.receive_descriptor()
+
+
+def test_a_forked_copy_cannot_speak_for_its_parent(ends: Ends) -> None:
+    """User code may fork: the copy has no sockets, and ends where it would use them."""
+    frame = Frame(Kind.CALL, 1, 1, 0, b"", b"")
+    for use in (
+        lambda: ends.channel.reply(frame, Status.OK, b"", b"from the copy"),
+        lambda: ends.channel.send(b"from the copy"),
+        ends.channel.next,
+        ends.channel.receive_descriptor,
+    ):
+        copy = os.fork()
+        if not copy:
+            use()
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+    ends.channel.reply(frame, Status.OK, b"", b"from the parent")
+    (reply,) = Decoder(1 << 20).feed(ends.server.recv(1 << 16))
+    assert reply.body == b"from the parent"
+
+
+def test_a_channel_is_idle_when_no_part_of_a_frame_has_come(ends: Ends) -> None:
+    assert ends.channel.idle()
+    ends.server.sendall(call(1)[:5])
+    assert not ends.channel.idle()
+    ends.channel.look()
+    assert not ends.channel.idle()
+    ends.server.sendall(call(1)[5:] + call(2))
+    assert ends.channel.next().id == 1
+    assert not ends.channel.idle()
+    assert ends.channel.next().id == 2
+    assert ends.channel.idle()
+
+
+def test_a_server_that_is_gone_ends_reading_and_writing_alike(ends: Ends) -> None:
+    ends.server.close()
+    with pytest.raises(Gone):
+        ends.channel.next()
+    with pytest.raises(Gone):
+        ends.channel.send(b"x")
+
+
+def test_a_frame_without_the_descriptor_that_it_announced_is_an_error(ends: Ends) -> None:
+    ends.lender.sendall(b"x")
     with pytest.raises(OSError, match="none came"):
         ends.channel.receive_descriptor()

@@ -1,5 +1,6 @@
 """Working directories: whatever a call does to one, the next finds the snapshot's files."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -117,3 +118,27 @@ def test_an_output_file_is_plain_inside_and_not_too_large(tmp_path: Path) -> Non
         assert read_output(str(inside), name, 3) is None
     with pytest.raises(FileTooLarge, match="'f' has 3 bytes; 2 are allowed"):
         read_output(str(inside), "f", 2)
+
+
+def test_a_directory_that_cannot_be_made_again_is_made_before_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk costs the call that is to run, not the one whose answer is at hand."""
+    template = tmp_path / "template"
+    template.mkdir()
+    (template / "model").write_text("m")
+    work = WorkingDirectory(str(tmp_path), str(template))
+    shutil.rmtree(work.path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(shutil, "copytree", full)
+        work.changes()
+        work.reset()
+        assert work.broken
+        with pytest.raises(OSError, match="No space left"):
+            work.enter()
+    assert os.listdir(work.enter()) == ["model"]
+    assert not work.broken

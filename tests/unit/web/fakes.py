@@ -93,6 +93,9 @@ class FakeRegistry:
     def versions(self, name: str | None = None) -> list[ServiceVersion]:
         return [found for found in self.known.values() if name in (None, found.name)]
 
+    async def listed(self, name: str | None = None) -> list[ServiceVersion]:
+        return self.versions(name)
+
     async def publish(self, draft: ServiceVersion, snapshot: str | None, by: Principal) -> ServiceVersion:
         if (draft.name, draft.version) in self.known:
             raise errors.Conflict(f"{draft.name} {draft.version} exists")

@@ -177,7 +177,7 @@ async def test_a_caller_who_leaves_while_uploading_is_let_go(server: Server) -> 
     with structlog.testing.capture_logs() as events:
         await server.app()(scope, receive, send)
     assert server.sessions.live["s1"].objects == {}
-    assert [(event["event"], event["status"]) for event in events] == [("request", 400)]
+    assert [(event["event"], event["status"]) for event in events] == [("request", 499)]
 
 
 async def test_a_defect_in_the_check_of_a_token_is_500(server: Server) -> None:

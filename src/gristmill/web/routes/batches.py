@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Annotated
@@ -35,7 +34,12 @@ _After = Annotated[
     int, Query(ge=0, description="How many results to leave out: those that were read before.")
 ]
 _Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for results if there are none.")]
-_Limit = Annotated[int, Query(ge=1, le=500, description="How many results to show.")]
+_Limit = Annotated[
+    int,
+    Query(
+        ge=1, le=500, description="How many results to show at most: there are fewer where they are large."
+    ),
+]
 
 
 @table.add(
@@ -89,6 +93,7 @@ async def _take_arrow(request: Request, batches: Batches, intake: Intake, parame
         await spool(request.receive, limit, received.file)
         async for item in arrow.items(received.file, parameter, rows):
             intake.add(item)
+            await intake.settle()
 
 
 @table.add(
@@ -135,15 +140,27 @@ async def _status(batches: Batches, batch: Batch, wanted: bool) -> AsyncIterator
     yield head[:-1] + b',"batchExecutionResults":['
     first = True
     if wanted:
-        async for page in batches.results(batch):
-            yield (b"" if first else b",") + _joined(page)
+        async for page in batches.rows(batch):
+            async for piece in _listed(batches, page, first=first):
+                yield piece
             first = False
     yield b"]}"
 
 
-def _joined(page: list[tuple[ItemResult, bytes]]) -> bytes:
-    """Answers with their index, which becomes the first field of each."""
-    return b",".join([b'{"index":%d,%b' % (result.index, body[1:]) for result, body in page])
+async def _listed(batches: Batches, page: list[ItemResult], *, first: bool) -> AsyncIterator[bytes]:
+    """Answers with their index, which becomes the first field of each; a large one piece by piece."""
+    text = bytearray()
+    for result in page:
+        text += (b"" if first else b",") + b'{"index":%d,' % result.index
+        first = False
+        if result.body is not None:
+            text += result.body[1:]
+            continue
+        yield bytes(text)
+        text.clear()
+        async for piece in batches.answer(result, skip=1):
+            yield piece
+    yield bytes(text)
 
 
 def _progress(batch: Batch) -> dict[str, object]:
@@ -197,8 +214,14 @@ async def arrivals(
         batch = await context.batches.later(batch)
     page = await context.batches.arrivals(batch, after, limit)
     head = msgspec.json.encode({**_progress(batch), "next": after + len(page)})
-    body = b'%b,"batchExecutionResults":[%b]}' % (head[:-1], _joined(page))
-    return Response(body, media_type="application/json")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head[:-1] + b',"batchExecutionResults":['
+        async for piece in _listed(context.batches, page, first=True):
+            yield piece
+        yield b"]}"
+
+    return StreamingResponse(body(), media_type="application/json")
 
 
 @table.add(
@@ -269,5 +292,5 @@ async def fetch_file(
 ) -> Response:
     """A name as listed; slashes may be encoded or not."""
     batch = await context.batches.get(name, version, executionId, caller)
-    content = await context.batches.file(batch, index, relative_path(fileName))
-    return render.download(io.BytesIO(content), fileName.rpartition("/")[2])
+    file = await context.batches.open_file(batch, index, relative_path(fileName))
+    return render.download(file, fileName.rpartition("/")[2])

@@ -105,7 +105,8 @@ async def _publish(
     async with _form(context, request) as sent:
         if sent.model is None:
             raise InvalidInput("no model came: send multipart/form-data with a part 'model' that is a file")
-        if not caller.replaces and any(found.version == version for found in context.registry.versions(name)):
+        known = await context.registry.listed(name)
+        if not caller.replaces and any(found.version == version for found in known):
             raise Conflict(f"service {name!r} version {version!r} exists already")
         fields = _fields(await context.publisher.accept(sent.model.file))
         draft = ServiceVersion(

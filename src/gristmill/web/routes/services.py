@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gristmill.errors import Forbidden
 from gristmill.identity import Permission, Principal, may_write
 from gristmill.publishing import new_version
-from gristmill.schema import Form, Parameter, ParameterType
+from gristmill.schema import Parameter, parse_parameters
 from gristmill.services import Runtime, ServiceVersion, check_name
 from gristmill.web import render
 from gristmill.web.context import Context
@@ -37,7 +37,7 @@ _Patch = Annotated[PatchRequest, Depends(Parsed(PatchRequest))]
 )
 async def list_all(context: Ctx, caller: Caller) -> Response:
     """All versions of all services, those of one name oldest first."""
-    return render.services(context.registry.versions(), caller)
+    return render.services(await context.registry.listed(), caller)
 
 
 @table.add(
@@ -50,7 +50,7 @@ async def list_all(context: Ctx, caller: Caller) -> Response:
 )
 async def list_versions(context: Ctx, caller: Caller, name: str) -> Response:
     """Oldest first; an empty list if there is no service of this name."""
-    return render.services(context.registry.versions(name), caller)
+    return render.services(await context.registry.listed(name), caller)
 
 
 @table.add(
@@ -159,16 +159,13 @@ async def _publish(
     return render.json(f"{name} {version} is published: POST /api/{name}/{version} calls it.", 201, where)
 
 
-def _parameters(definitions: list[ParameterDefinition]) -> tuple[Parameter, ...]:
-    return tuple(
-        Parameter(
-            name=given.name,
-            type=ParameterType(given.type),
-            columns=tuple(given.columns or ()),
-            form=Form(given.form or Form.FRAME),
-        )
-        for given in definitions
-    )
+def _parameters(what: str) -> Callable[[list[ParameterDefinition]], tuple[Parameter, ...]]:
+    """Reads definitions as shells do, so that what is accepted here can be loaded there."""
+
+    def parse(definitions: list[ParameterDefinition]) -> tuple[Parameter, ...]:
+        return parse_parameters([each.model_dump() for each in definitions], what=what)
+
+    return parse
 
 
 #: Field of the request → field of `ServiceVersion`, and how to get from one to the other.
@@ -179,8 +176,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "runtime_type": ("runtime", Runtime),
     "description": ("description", str),
     "operation_id": ("operation_id", lambda given: given or None),
-    "input_parameter_definitions": ("inputs", _parameters),
-    "output_parameter_definitions": ("outputs", _parameters),
+    "input_parameter_definitions": ("inputs", _parameters("inputParameterDefinitions")),
+    "output_parameter_definitions": ("outputs", _parameters("outputParameterDefinitions")),
     "output_file_names": ("output_files", tuple),
     "batchable": ("batchable", bool),
 }

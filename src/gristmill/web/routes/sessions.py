@@ -114,7 +114,7 @@ async def console(context: Ctx, caller: Caller, id: str) -> Response:
     answer=list[str],
 )
 async def history(context: Ctx, caller: Caller, id: str) -> Response:
-    """The code of each execution, verbatim, oldest first."""
+    """The code of each execution, verbatim, oldest first; a comment says what is no longer kept."""
     return render.json(list(context.sessions.get(id, caller).history))
 
 

@@ -116,7 +116,7 @@ async def ready(context: Ctx) -> Response:
 )
 async def index(context: Ctx) -> Response:
     """Every version of each; what the body says is let pass."""
-    found = [s for s in context.registry.versions() if s.runtime is Runtime.REALTIME]
+    found = [s for s in await context.registry.listed() if s.runtime is Runtime.REALTIME]
     return render.json([ModelState(name=s.name, version=s.version, state="READY", reason="") for s in found])
 
 
@@ -173,9 +173,10 @@ async def model_ready(context: Ctx, name: str, version: str) -> Response:
 
 
 async def _metadata(context: Context, name: str, version: str | None) -> Response:
+    known = await context.registry.listed(name)
     service = await find_model(context.registry, name, version)
     description = (await context.realtime.model(service)).description
-    versions = [s for s in context.registry.versions(name) if s.runtime is Runtime.REALTIME]
+    versions = [s for s in known if s.runtime is Runtime.REALTIME]
     return render.json(
         {
             "name": name,
@@ -188,5 +189,6 @@ async def _metadata(context: Context, name: str, version: str | None) -> Respons
 
 
 async def _ready(context: Context, name: str, version: str | None) -> Response:
+    await context.registry.listed(name)
     await context.realtime.prepare(await find_model(context.registry, name, version))
     return render.json({"name": name, "ready": True})
