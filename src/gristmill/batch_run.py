@@ -15,6 +15,7 @@ from gristmill.batch_results import is_plain, stored
 from gristmill.calls import Answer, failure_body
 from gristmill.dispatcher import Dispatcher
 from gristmill.errors import (
+    CallEndedShell,
     GristmillError,
     LimitExceeded,
     NotFound,
@@ -262,7 +263,9 @@ class BatchRun:
 
     def _submit(self, body: bytes) -> asyncio.Future[Answer]:
         try:
-            return self._places.dispatcher.submit(self._service(), body, lane=self.batch.id, meta=WITH_FILES)
+            return self._places.dispatcher.submit(
+                self._service(), body, lane=self.batch.id, meta=WITH_FILES, user=self.batch.owner
+            )
         except RuntimeUnavailable as error:
             raise _Unrunnable(error.message) from None
 
@@ -303,7 +306,7 @@ class BatchRun:
             answer = done.result()
             self._keep(index, answer.body, ok=answer.ok)
         elif isinstance(error, ShellDied) and not isinstance(error, LimitExceeded):
-            self._died(index, error)
+            self._died(index, error, again=not isinstance(error, CallEndedShell))
         elif isinstance(error, Overloaded):
             self._try_again(index)
         elif isinstance(error, OSError) and self._troubles < _MOST_TROUBLES:
@@ -319,9 +322,10 @@ class BatchRun:
         self._failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
         self._wake.set()
 
-    def _died(self, index: int, error: ShellDied) -> None:
+    def _died(self, index: int, error: ShellDied, *, again: bool) -> None:
+        """Try an item `again` whose shell ended; what its own code did to its shell, it would do again."""
         deaths = self._deaths[index] = self._deaths.get(index, 0) + 1
-        if deaths < _MOST_DEATHS:
+        if again and deaths < _MOST_DEATHS:
             self._again.append(index)
             self._wake.set()
             return
@@ -330,7 +334,7 @@ class BatchRun:
             self._failure = _Unrunnable(
                 f"{self._killers} items in a row ended their process: {error.message}"
             )
-        message = f"this item ended the process that ran it {deaths} times: {error.message}"
+        message = error.message if deaths == 1 else f"{error.message}, {deaths} times in all"
         self._keep(index, failure_body(message), ok=False)
 
     def _keep(self, index: int, body: bytes, *, ok: bool) -> None:

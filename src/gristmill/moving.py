@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import structlog
 
 from gristmill.archive_check import check_archive
+from gristmill.disk import storing
 from gristmill.errors import Conflict, Forbidden, InvalidInput
 from gristmill.identity import Principal, may_write
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import Blob, BlobStore
 from gristmill.realtime.publishing import Publisher
 from gristmill.registry import Registry
@@ -54,6 +56,7 @@ class Moving:
         prepare: Callable[[ServiceVersion], Awaitable[object]],
         *,
         limit: int,
+        staging: Path | None = None,
     ) -> None:
         self._registry = registry
         self._blobs = blobs
@@ -61,6 +64,7 @@ class Moving:
         self.publisher = publisher
         self._prepare = prepare
         self._limit = limit
+        self._staging = staging  #: where contents are kept on their way; the system's folder if None
         #: Bytes of a file to import.
         self.most = MOST_HEAD + max(limit, publisher.limit)
 
@@ -77,7 +81,7 @@ class Moving:
             content = await self._blobs.open(service.content)
             size = os.fstat(content.fileno()).st_size
         try:
-            head = await asyncio.to_thread(write_head, service, size)
+            head = await off_loop(Work.COMPUTE, write_head, service, size)
         except BaseException:
             if content is not None:
                 content.close()
@@ -98,7 +102,7 @@ class Moving:
 
         Where it exists, Conflict, unless it may go `over` what is there.
         """
-        service, content = await asyncio.to_thread(read_head, source)
+        service, content = await off_loop(Work.COMPUTE, read_head, source)
         service = replace(
             service,
             name=check_name("name", service.name if name is None else name),
@@ -134,14 +138,14 @@ class Moving:
         self, service: ServiceVersion, source: BinaryIO, content: Content | None
     ) -> ServiceVersion:
         if content is None:
-            if await asyncio.to_thread(source.read, 1):
+            if await off_loop(Work.READ, source.read, 1):
                 raise InvalidInput("something was added to the exported service after its manifest")
             return service
-        with tempfile.TemporaryFile() as archive:
-            await asyncio.to_thread(_copy, CheckedContent(source, content), archive, self._limit)
-            await asyncio.to_thread(check_archive, cast("BinaryIO", archive))
+        with self.spool() as archive:
+            await off_loop(Work.WRITE, self._copy, CheckedContent(source, content), archive, self._limit)
+            await off_loop(Work.COMPUTE, check_archive, archive)
             archive.seek(0)
-            blob: Blob = await self._blobs.put(cast("BinaryIO", archive), limit=self._limit)
+            blob: Blob = await self._blobs.put(archive, limit=self._limit)
         return replace(service, content=blob.digest)
 
     async def _with_model(
@@ -150,17 +154,24 @@ class Moving:
         """Vetted as at publish: nothing says that it was ever vetted elsewhere."""
         if content is None or service.code or service.init_code:
             raise InvalidInput("the exported service is a realtime one, which has a model and no code")
-        with tempfile.TemporaryFile() as model:
-            await asyncio.to_thread(_copy, CheckedContent(source, content), model, self.publisher.limit)
+        with self.spool() as model:
+            await off_loop(
+                Work.WRITE, self._copy, CheckedContent(source, content), model, self.publisher.limit
+            )
             model.seek(0)
-            accepted = await self.publisher.accept(cast("BinaryIO", model))
+            accepted = await self.publisher.accept(model)
         return replace(
             service, inputs=accepted.inputs, outputs=accepted.outputs, content=accepted.content, pool=None
         )
 
+    def spool(self) -> BinaryIO:
+        """A new file without a name, for a content on its way; the caller closes it. StorageFull."""
+        with storing(self._staging, "a content on its way"):
+            return cast("BinaryIO", tempfile.TemporaryFile(dir=self._staging))
 
-def _copy(source: CheckedContent, target: BinaryIO, limit: int) -> None:
-    source.check_size(limit)
-    while chunk := source.read(_CHUNK):
-        target.write(chunk)
-    target.flush()
+    def _copy(self, source: CheckedContent, target: BinaryIO, limit: int) -> None:
+        source.check_size(limit)
+        with storing(self._staging, "a content on its way"):
+            while chunk := source.read(_CHUNK):
+                target.write(chunk)
+            target.flush()

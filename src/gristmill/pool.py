@@ -162,20 +162,19 @@ class Pool:
 
     def describe(self) -> dict[str, object]:
         """Counts for `/status` and metrics; with `error` while shells do not start, or cannot load."""
-        shells = list(self._members)
         error = self._crew.why if self._crew.failures else self._content_error
         return {
             "interpreter": self._launcher.runtimes[self.runtime],
-            "language": next((s.info.get("language") for s in shells if s.ready), None),
-            "shells": len(shells),
-            "ready": sum(shell.ready for shell in shells),
-            "busy": sum(bool(shell.inflight) for shell in shells),
+            "language": next((s.info.get("language") for s in self._members if s.ready), None),
+            "shells": len(self._members),
+            "ready": sum(shell.ready for shell in self._members),
+            "busy": sum(bool(shell.inflight) for shell in self._members),
             "queued": len(self._queue),
             "queued_bytes": self._queue.bytes,
             "queued_batch_items": len(self._lanes),
             "initial": self._settings.initial,
             "maximum": self._settings.maximum,
-            **({"error": error} if error else {}),
+            "error": error or None,
         }
 
     # ShellKeeper

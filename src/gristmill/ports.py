@@ -24,10 +24,12 @@ __all__ = [
     "Blob",
     "BlobStore",
     "BundleStore",
+    "DatabaseDamaged",
     "ServiceStore",
     "Snapshot",
     "SnapshotStore",
     "StateUnavailable",
+    "StorageFull",
     "Stores",
     "TokenFamily",
     "TokenStore",
@@ -41,6 +43,18 @@ class StateUnavailable(Overloaded):
 
     What became of a write is known only by looking: its answer may be what was lost.
     """
+
+
+class StorageFull(StateUnavailable):
+    """There is no room left for what is to be stored; nothing of it was kept."""
+
+    retry_after = 30.0
+
+
+class DatabaseDamaged(StateUnavailable):
+    """The file of the database is damaged, or is none: a backup has to be restored."""
+
+    retry_after = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,12 +328,15 @@ class BlobStore(Protocol):
     async def put(self, source: BinaryIO, *, limit: int | None = None) -> Blob:
         """Copy `source`, from its position to its end, into the store.
 
-        Raises TooLarge beyond `limit` bytes, and StateUnavailable when there is no room. Content that is
-        there already is kept once, and counts as new to `sweep`.
+        Raises TooLarge beyond `limit` bytes, StorageFull when there is no room, and StateUnavailable when the
+        store cannot be written to. Content that is there already is kept once, and counts as new to `sweep`.
         """
 
     async def open(self, digest: str) -> BinaryIO:
-        """A file with a descriptor of its own, read-only, at its start; stays readable if swept. NotFound."""
+        """A file with a descriptor of its own, read-only, at its start; stays readable if swept.
+
+        Raises NotFound if there is none of that name, and StateUnavailable if it cannot be opened now.
+        """
 
     async def sweep(self, references: Callable[[], Awaitable[set[str]]], *, grace: float) -> int:
         """Remove what nobody refers to and was put more than `grace` seconds ago; how many.

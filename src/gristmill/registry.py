@@ -13,6 +13,7 @@ import structlog
 
 from gristmill.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gristmill.identity import Permission, Principal, may_write
+from gristmill.pool_quota import PoolQuota
 from gristmill.ports import ServiceStore, SnapshotStore, StateUnavailable
 from gristmill.publishing import Limits, check_service, with_changes
 from gristmill.services import PoolSize, Runtime, ServiceVersion
@@ -39,11 +40,17 @@ class Registry:
     """
 
     def __init__(
-        self, services: ServiceStore, snapshots: SnapshotStore, *, limits: Limits | None = None
+        self,
+        services: ServiceStore,
+        snapshots: SnapshotStore,
+        *,
+        limits: Limits | None = None,
+        pools: PoolQuota | None = None,
     ) -> None:
         self._store = services
         self._snapshots = snapshots
         self._limits = limits or Limits()
+        self._pools = pools or PoolQuota()
         self._revision = -1
         #: In the order of publishing, of all names and of each.
         self._known: dict[tuple[str, str], ServiceVersion] = {}
@@ -131,6 +138,8 @@ class Registry:
     ) -> ServiceVersion:
         check_service(service, self._limits)
         service = service.sealed()
+        if service.pool is not None:
+            self._pools.check(self._known.values(), service, service.pool)
         if over:
             return await self._put(service, by, fresh)
         return await self._add(service, fresh)
@@ -198,11 +207,13 @@ class Registry:
         await self._change(name, version, by, change, is_done=lambda old: old is None)
 
     async def set_pool(self, name: str, version: str, size: PoolSize | None, by: Principal) -> None:
-        """Give the version shells of its own, or take them away; Forbidden, NotFound."""
+        """Give the version shells of its own, or take them away; Forbidden, QuotaExceeded, NotFound."""
 
         async def change(old: ServiceVersion) -> _Written:
             if old.runtime is Runtime.REALTIME:
                 raise InvalidInput(f"{name} {version} is a realtime service: it needs no shells, and no pool")
+            if size is not None:
+                self._pools.check(self._known.values(), old, size)
             new = replace(old, pool=size)
             return await self._store.replace(old, new), new
 

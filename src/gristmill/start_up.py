@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from gristmill.bundles import Bundle, Step
 from gristmill.errors import GristmillError
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import BundleStore
 
 __all__ = ["PublishingFailed", "StartUp"]
@@ -33,7 +33,7 @@ class StartUp:
 
     async def pending(self) -> list[tuple[str, Bundle]]:
         """Bundles that are still to be published, with their digests; each once."""
-        digests = await asyncio.to_thread(lambda: [bundle.digest() for bundle in self._bundles])
+        digests = await off_loop(Work.READ, lambda: [bundle.digest() for bundle in self._bundles])
         named = dict(zip(digests, self._bundles, strict=True))
         applied = await self._store.applied(named)
         return [(digest, bundle) for digest, bundle in named.items() if digest not in applied]

@@ -29,6 +29,11 @@ class Postgres:
         command = [*as_user, str(self._programs / program), *arguments]
         subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60)
 
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return Path(self._directory) / ".s.PGSQL.5432"
+
     def new_database(self) -> str:
         """URL of an empty database."""
         name = f"d{uuid.uuid4().hex}"

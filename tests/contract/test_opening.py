@@ -53,11 +53,13 @@ async def test_a_database_of_a_later_release_is_left_alone(url: str) -> None:
     await engine.close()
 
 
-async def test_a_server_that_does_not_answer_is_unavailable_and_its_address_not_told() -> None:
+async def test_a_server_that_does_not_answer_is_told_in_a_line_without_the_password() -> None:
     with pytest.raises(StateUnavailable) as caught:
         await open_database("postgresql://user:secret@127.0.0.1:1/name")
-    assert "secret" not in caught.value.message
-    assert "127.0.0.1" not in caught.value.message
+    assert caught.value.message == (
+        "the database name at 127.0.0.1:1 cannot be used: Connection refused; "
+        "check host and port, and that PostgreSQL runs there"
+    )
 
 
 async def test_a_database_knows_itself_when_it_is_opened_again(url: str) -> None:

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from gristmill.app import logs
 from gristmill.app.node import Node
-from gristmill.app.serve import _set_up_log
 from gristmill.app.server import run
 from gristmill.app.settings import Settings
 from gristmill.batches import BatchSettings
@@ -80,7 +80,7 @@ def main() -> None:
         beats.append(Beat())
         print(f"serving at {url}", flush=True)
 
-    _set_up_log(as_json=False)
+    logs.set_up(as_json=False)
     settings = Settings(
         port=0,
         data=Path(sys.argv[1]),

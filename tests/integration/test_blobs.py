@@ -6,12 +6,13 @@ import hashlib
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gristmill.blobs import DirectoryBlobs
-from gristmill.errors import InvalidInput
-from gristmill.ports import StateUnavailable
+from gristmill.errors import InvalidInput, NotFound
+from gristmill.ports import StateUnavailable, StorageFull
 
 
 def files(directory: Path) -> set[str]:
@@ -67,12 +68,12 @@ async def test_a_full_disk_is_said_and_leaves_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StateUnavailable, match="no room"):
+    with pytest.raises(StorageFull, match=rf"the disk of {tmp_path} is full \(.* MiB free\)"):
         await blobs.put(io.BytesIO(b"content"))
     assert files(tmp_path) == {"lock"}
 
 
-async def test_another_failure_of_the_disk_is_not_hidden(
+async def test_another_failure_of_the_disk_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs = DirectoryBlobs(tmp_path)
@@ -81,8 +82,61 @@ async def test_another_failure_of_the_disk_is_not_hidden(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(StateUnavailable, match=rf"in {tmp_path} cannot .* Input/output error"):
         await blobs.put(io.BytesIO(b"content"))
+    assert files(tmp_path) == {"lock"}
+
+
+class Opening:
+    """`Path.open` that fails some times, for contents alone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
+        self.tried = 0
+        real = Path.open
+
+        def opened(path: Path, *arguments: Any, **named: Any) -> Any:
+            if len(path.name) == 64:
+                self.tried += 1
+                if self.tried <= times:
+                    raise OSError(number, os.strerror(number), str(path))
+            return real(path, *arguments, **named)
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+async def test_a_stale_handle_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    digest, _ = await blobs.put(io.BytesIO(b"content"))
+    opening = Opening(monkeypatch, errno.ESTALE, times=1)
+    with await blobs.open(digest) as file:
+        assert file.read() == b"content"
+    assert opening.tried == 2
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EACCES])
+async def test_a_content_that_cannot_be_opened_now_is_not_a_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    digest, _ = await blobs.put(io.BytesIO(b"content"))
+    Opening(monkeypatch, number, times=100)
+    with pytest.raises(StateUnavailable, match=os.strerror(number)) as caught:
+        blobs.open_now(digest)
+    assert caught.value.retry_after
+    assert str(tmp_path) in caught.value.message
+
+
+async def test_a_folder_that_is_not_mounted_any_more_loses_no_content(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path / "blobs")
+    digest, _ = await blobs.put(io.BytesIO(b"content"))
+    with pytest.raises(NotFound, match="is missing"):
+        blobs.open_now("0" * 64)
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(StateUnavailable, match="is not there: is its disk mounted"):
+        await blobs.open(digest)
+    (tmp_path / "elsewhere").rename(tmp_path / "blobs")
+    with await blobs.open(digest) as file:
+        assert file.read() == b"content"
 
 
 async def test_a_sweep_removes_what_a_killed_put_left_behind_and_no_strangers(tmp_path: Path) -> None:

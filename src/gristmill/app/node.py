@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
-import fcntl
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gristmill.app.folders import fresh_staging, make_data, open_blobs, sole_user_of, temporary_files_in
 from gristmill.app.settings import Settings
+from gristmill.background import Background
 from gristmill.blobs import DirectoryBlobs
 from gristmill.bundles import Bundle, find_bundles
 from gristmill.dispatcher import Dispatcher
-from gristmill.errors import GristmillError
 from gristmill.launch.isolation import Isolation, detect
 from gristmill.launch.lending import Lender
 from gristmill.launch.local import LocalLauncher
+from gristmill.off_loop import Work, off_loop
 from gristmill.realtime.models import Realtime
 from gristmill.services import Runtime
 from gristmill.sessions import Sessions, Snapshots
@@ -55,7 +53,18 @@ class Node:
     languages: Callable[[], list[str]]  #: with their versions, as the shells say them; once they are ready
     warnings: list[str]
     shells_ready: Callable[[], Awaitable[None]]  #: returns when there is one of each language; ShellDied
+    background: Background  #: what supervises its background work
     publishing: Publishing | None  #: what is to be published before calls are welcome
+
+
+class _Surroundings(NamedTuple):
+    """What the parts of a node are built upon."""
+
+    data: Path
+    staging: Path  #: for files on their way in or out
+    blobs: DirectoryBlobs
+    ports: Ports
+    background: Background
 
 
 class _Scoring(NamedTuple):
@@ -73,28 +82,30 @@ async def open_node(settings: Settings, ports: Ports | None = None) -> AsyncIter
     """Build and start a node; on leaving, its shells have ended and its database is closed."""
     async with contextlib.AsyncExitStack() as stack:
         bundles = find_bundles(settings.publish) if settings.publish else []
-        data = _make_data(settings.data)
-        stack.enter_context(_sole_user_of(data))
-        ports = ports or Ports()
-        blobs = ports.blobs(_open_blobs(settings.blobs or data / "blobs"))
-        scoring = await _start_scoring(settings, data, blobs, ports, stack)
+        around = await _surroundings(settings, ports or Ports(), stack)
+        data, staging, blobs, background = around.data, around.staging, around.blobs, around.background
+        scoring = await _start_scoring(settings, around, stack)
         dispatcher = scoring.dispatcher
         # The shells start in processes of their own, while this one imports the rest.
         from gristmill.app import http_server  # noqa: F401 - so that it is there when the node is
         from gristmill.app.batch_work import open_batches
-        from gristmill.app.health import Health
+        from gristmill.app.health import Health, Watch
         from gristmill.app.state import open_state, start_upkeep
+        from gristmill.app.storage import watched
         from gristmill.web.app import create_app
 
         state = await open_state(settings, data, blobs, stack)
         _follow(state.registry, dispatcher, scoring.realtime)
         snapshots = Snapshots(state.database.snapshots, state.blobs, limit=settings.sessions.snapshot_bytes)
-        sessions = _sessions(settings, data, scoring.launcher, snapshots, dispatcher)
+        sessions = _sessions(settings, staging, scoring, snapshots, background)
         stack.push_async_callback(sessions.close_all)
-        start_upkeep(state, stack)
-        batches = await open_batches(settings.batches, data, _staging(data), state, dispatcher, stack)
-        health = Health(state.database, dispatcher, sessions, scoring.isolation, scoring.warnings)
-        moving = _moving(settings, state.registry, blobs, scoring)
+        start_upkeep(state, background, stack)
+        batches = await open_batches(
+            settings.batches, data, staging, state, dispatcher, stack, background=background
+        )
+        watch = Watch(background=background, storage=watched([data, settings.blobs or data], background))
+        health = Health(state.database, dispatcher, sessions, scoring.isolation, scoring.warnings, watch)
+        moving = _moving(settings, state.registry, blobs, scoring, staging)
         context = Context(
             accounts=state.accounts,
             registry=state.registry,
@@ -111,6 +122,7 @@ async def open_node(settings: Settings, ports: Ports | None = None) -> AsyncIter
             node_address=f"http://{settings.host}:{settings.port}",
             cors_origins=settings.cors_origins,
             log_scoring=settings.log_scoring,
+            readiness=health.readiness,
         )
         yield Node(
             app=create_app(context),
@@ -119,15 +131,30 @@ async def open_node(settings: Settings, ports: Ports | None = None) -> AsyncIter
             languages=lambda: [str(pool["language"]) for pool in dispatcher.describe().values()],
             warnings=scoring.warnings,
             shells_ready=dispatcher.wait_ready,
+            background=background,
             publishing=_publishing(bundles, settings, state, context, data),
         )
 
 
+async def _surroundings(settings: Settings, ports: Ports, stack: contextlib.AsyncExitStack) -> _Surroundings:
+    """Folders of this server alone, and what supervises its background work: closed last."""
+    data = make_data(settings.data)
+    stack.enter_context(sole_user_of(data))
+    staging = await off_loop(Work.REMOVE, fresh_staging, data)
+    stack.enter_context(temporary_files_in(staging))
+    background = Background()
+    stack.push_async_callback(background.close)
+    blobs = ports.blobs(open_blobs(settings.blobs or data / "blobs"))
+    return _Surroundings(data, staging, blobs, ports, background)
+
+
 async def _start_scoring(
-    settings: Settings, data: Path, blobs: DirectoryBlobs, ports: Ports, stack: contextlib.AsyncExitStack
+    settings: Settings, around: _Surroundings, stack: contextlib.AsyncExitStack
 ) -> _Scoring:
     """Shells that start, and native scoring."""
-    isolation, warnings = await asyncio.to_thread(
+    data, blobs = around.data, around.blobs
+    isolation, warnings = await off_loop(
+        Work.READ,
         detect,
         settings.python or sys.executable,
         data=data,
@@ -136,7 +163,7 @@ async def _start_scoring(
     )
     local = _launcher(settings, data, isolation)
     stack.push_async_callback(local.close)
-    launcher = ports.launcher(local)
+    launcher = around.ports.launcher(local)
     if Runtime.R not in launcher.runtimes:
         warnings.append("there is no R on this machine: only Python services can be published")
     realtime = Realtime(blobs.open_now, settings.realtime)
@@ -147,13 +174,17 @@ async def _start_scoring(
         limits=settings.shells,
         open_content=_content_opener(blobs, isolation),
         realtime=realtime,
+        background=around.background,
+        dedicated_shells=settings.pools.node,
     )
     stack.push_async_callback(dispatcher.close)
     dispatcher.start()
     return _Scoring(launcher, dispatcher, realtime, isolation, warnings)
 
 
-def _moving(settings: Settings, registry: Registry, blobs: DirectoryBlobs, scoring: _Scoring) -> Moving:
+def _moving(
+    settings: Settings, registry: Registry, blobs: DirectoryBlobs, scoring: _Scoring, staging: Path
+) -> Moving:
     from gristmill.moving import Moving
     from gristmill.realtime.publishing import Publisher
 
@@ -164,6 +195,7 @@ def _moving(settings: Settings, registry: Registry, blobs: DirectoryBlobs, scori
         Publisher(blobs, limit=settings.realtime.model_bytes),
         scoring.realtime.prepare,
         limit=settings.sessions.snapshot_bytes,
+        staging=staging,
     )
 
 
@@ -187,18 +219,19 @@ def _follow(registry: Registry, dispatcher: Dispatcher, realtime: Realtime) -> N
 
 def _sessions(
     settings: Settings,
-    data: Path,
-    launcher: LocalLauncher,
+    staging: Path,
+    scoring: _Scoring,
     snapshots: Snapshots,
-    dispatcher: Dispatcher,
+    background: Background,
 ) -> Sessions:
     sessions = Sessions(
-        launcher,
+        scoring.launcher,
         snapshots,
         settings=settings.sessions,
         limits=settings.shells,
-        staging=_staging(data),
-        fresh=lambda runtime: dispatcher.pool(runtime).take_fresh(),
+        staging=staging,
+        fresh=lambda runtime: scoring.dispatcher.pool(runtime).take_fresh(),
+        background=background,
     )
     sessions.start()
     return sessions
@@ -214,55 +247,6 @@ def _launcher(settings: Settings, data: Path, isolation: Isolation) -> LocalLaun
         r_program=settings.r_program,
         threads=settings.threads,
     )
-
-
-def _make_data(data: Path) -> Path:
-    """The data directory; others may pass through it to a shell's scratch directory, and read nothing.
-
-    Raises GristmillError that names it.
-    """
-    data = data.resolve()
-    try:
-        data.mkdir(mode=0o711, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(data, error) from error
-    if not os.access(data, os.W_OK | os.X_OK):
-        raise _unwritable(data, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-    return data
-
-
-def _unwritable(data: Path, error: OSError) -> GristmillError:
-    return GristmillError(
-        f"state cannot be kept in {data}: {error.strerror}; user {os.geteuid()} must be able to write there, "
-        "or choose another directory with --data"
-    )
-
-
-def _open_blobs(folder: Path) -> DirectoryBlobs:
-    """Raises GristmillError that names the folder."""
-    try:
-        return DirectoryBlobs(folder.resolve())
-    except OSError as error:
-        why = f"contents cannot be kept in {folder}: {error.strerror}; choose a folder with --blobs"
-        raise GristmillError(why) from None
-
-
-@contextlib.contextmanager
-def _sole_user_of(data: Path) -> Iterator[None]:
-    """Hold the data directory for this server. Raises GristmillError when another one has it."""
-    with (data / "server.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"another server uses {data}: stop it, or choose another directory with --data"
-            raise GristmillError(message) from None
-        yield
-
-
-def _staging(data: Path) -> Path:
-    staging = data / "staging"
-    staging.mkdir(mode=0o700, exist_ok=True)
-    return staging
 
 
 def _content_opener(blobs: DirectoryBlobs, isolation: Isolation) -> Callable[[str], int]:

@@ -41,6 +41,10 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
     database: Annotated[
         str | None, _option("--database", "URL of a database instead of the embedded one.", _SERVER)
     ] = None,
+    database_seconds: Annotated[
+        float,
+        _option("--database-seconds", "What the database is given to answer; then 503.", _SERVER, min=1),
+    ] = 10,
     blobs: Annotated[
         Path | None,
         _option(
@@ -198,6 +202,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         data=given["data"],
         admin_password=given["admin_password"] or None,
         database=given["database"],
+        database_seconds=given["database_seconds"],
         blobs=given["blobs"],
         signing_key=given["signing_key"],
         pool=PoolSettings(
@@ -276,13 +281,17 @@ def _run(settings: Settings) -> None:
         raise typer.Exit(2) from None
     from gristmill.app import logs
     from gristmill.app.stopping import Deadline
+    from gristmill.disk import explained
     from gristmill.errors import GristmillError
 
     logs.set_up(as_json=settings.log_json)
     try:
         run(settings, _announce, _log_progress if settings.log_json else _show_progress, Deadline())
-    except GristmillError as error:
-        typer.secho(f"gristmill serve: {error.message}", fg="red", err=True)
+    except (GristmillError, OSError) as error:
+        told = error if isinstance(error, GristmillError) else explained(error)
+        if told is None:
+            raise
+        typer.secho(f"gristmill serve: {told.message}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 

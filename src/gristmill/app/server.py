@@ -102,7 +102,11 @@ async def _serve(
             from gristmill.app.http_server import HttpServer
 
             server = HttpServer(
-                node.app, backlog=_BACKLOG, limits=settings.connections, descriptors=descriptors
+                node.app,
+                backlog=_BACKLOG,
+                limits=settings.connections,
+                descriptors=descriptors,
+                background=node.background,
             )
             telling = _Telling(announce, tell)
             await _answer(server, listener, node, settings, telling, stopping)

@@ -56,6 +56,7 @@ class Settings:
     data: Path = Path("gristmill-data")
     admin_password: str | None = None
     database: str | None = None  #: a URL; SQLite in the data directory if None
+    database_seconds: float = 10.0  #: that a transaction may take, and a connection to be made
     blobs: Path | None = None  #: folder of contents, perhaps shared; one in the data directory if None
     signing_key: Path | None = None  #: PEM; one is made in the data directory if None
     pool: PoolSettings = field(default_factory=PoolSettings)

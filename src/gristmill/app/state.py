@@ -5,19 +5,20 @@ Kept apart because importing it takes longer than all the rest: the first shells
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from gristmill.app.settings import Settings
 from gristmill.auth import Accounts, Passwords, SigningKey, ensure_admin, load_or_create_key, read_key
+from gristmill.background import Background
 from gristmill.blobs import DirectoryBlobs
 from gristmill.db import Database, default_url, open_database
-from gristmill.errors import GristmillError
+from gristmill.off_loop import Work, off_loop
 from gristmill.registry import Registry
 
 __all__ = ["State", "open_state", "start_upkeep"]
@@ -45,12 +46,12 @@ async def open_state(
     settings: Settings, data: Path, blobs: DirectoryBlobs, stack: contextlib.AsyncExitStack
 ) -> State:
     """Connect, upgrade and read what is stored; closed when `stack` is left."""
-    database = await open_database(settings.database or default_url(data))
+    database = await open_database(settings.database or default_url(data), seconds=settings.database_seconds)
     stack.push_async_callback(database.close)
-    blobs.claim(await database.installation())
+    await off_loop(Work.WRITE, blobs.claim, await database.installation())
     passwords = Passwords()
     generated = await ensure_admin(database.users, passwords, settings.admin_password)
-    registry = Registry(database.services, database.snapshots)
+    registry = Registry(database.services, database.snapshots, pools=settings.pools)
     await registry.refresh()
     return State(
         database=database,
@@ -67,36 +68,43 @@ def _key(settings: Settings, data: Path) -> SigningKey:
     return load_or_create_key(data / "signing-key.pem")
 
 
-def start_upkeep(state: State, stack: contextlib.AsyncExitStack) -> None:
-    """Work that is done again and again beside the requests."""
+def start_upkeep(state: State, background: Background, stack: contextlib.AsyncExitStack) -> None:
+    """Work that is done again and again beside the requests, until `stack` is left.
+
+    Each piece fails, and is shown in `/status`, by itself.
+    """
     for name, seconds, work in (
-        ("refresh", _REFRESH_SECONDS, _refresh),
-        ("sweep", _SWEEP_SECONDS, _sweep),
+        ("refresh services", _REFRESH_SECONDS, _refresh_services),
+        ("refresh logins", _REFRESH_SECONDS, _refresh_logins),
+        ("sweep contents", _SWEEP_SECONDS, _sweep_contents),
+        ("sweep logins", _SWEEP_SECONDS, _sweep_logins),
     ):
-        task = asyncio.create_task(_repeat(name, seconds, work, state), name=name)
-        stack.push_async_callback(_cancel, task)
+        stack.push_async_callback(background.repeat(name, partial(work, state), every=seconds).stop)
 
 
-async def _refresh(state: State) -> None:
+async def _refresh_services(state: State) -> None:
     await state.registry.refresh()
+
+
+async def _refresh_logins(state: State) -> None:
     await state.accounts.synchronize()
 
 
-async def _sweep(state: State) -> None:
+async def _sweep_contents(state: State) -> None:
     removed = await state.blobs.sweep(state.database.references, grace=_GRACE_SECONDS)
-    families = await state.accounts.purge()
-    log.info("swept", blobs=removed, token_families=families)
+    log.info("contents_swept", blobs=removed)
+
+
+async def _sweep_logins(state: State) -> None:
+    log.info("logins_swept", token_families=await state.accounts.purge())
 
 
 async def _repeat(name: str, seconds: float, work: Callable[[State], Awaitable[None]], state: State) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await work(state)
-        except GristmillError as error:
-            log.warning("background_work_failed", work=name, error=error.message)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    """Supervise one piece of work until this is cancelled."""
+    background = Background()
+    repeated = background.repeat(name, partial(work, state), every=seconds)
+    try:
+        assert repeated.task is not None
+        await repeated.task
+    finally:
+        await background.close()

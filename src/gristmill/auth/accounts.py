@@ -13,11 +13,11 @@ import structlog
 from gristmill.auth.keys import SigningKey
 from gristmill.auth.lockout import Lockout
 from gristmill.auth.one_time import OneTimePassword
-from gristmill.auth.passwords import Passwords
+from gristmill.auth.passwords import WAITING, Passwords
 from gristmill.auth.tokens import ACCESS, REFRESH, Claims, Signer, TokenPair, fingerprint
 from gristmill.auth.users import ADMIN, is_username
 from gristmill.auth.verdicts import Verdicts
-from gristmill.errors import NotAuthenticated, NotFound
+from gristmill.errors import NotAuthenticated, NotFound, Overloaded
 from gristmill.identity import Principal
 from gristmill.ports import TokenFamily, TokenStore, User, UserStore
 
@@ -41,7 +41,8 @@ class Accounts:
     """Tokens of local accounts.
 
     `cached` is the hot path. `synchronize` is to be called every second or so: it is how a node hears what
-    other processes have revoked. What is revoked through this object is dead here at once.
+    other processes have revoked. What is revoked through this object is dead here at once. While the store is
+    out of reach, tokens that are known hold on, for `verdicts.LONGEST` seconds after it last answered.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Accounts:
         self._verdicts = Verdicts(tokens, clock=clock)
         self._names = Lockout()
         self._addresses = Lockout(free=20)
+        self._asking = 0  #: logins that wait for the database
         self._once: OneTimePassword | None = None
         #: Principal of a token that this node has verified lately, or None; a lookup and a comparison.
         self.cached = self._verdicts.get
@@ -76,18 +78,22 @@ class Accounts:
         if self._once is not None and self._once.matches(username, password):
             return await self._start_once(self._once)
         self._check_lockout(username, client)
+        user = await self._known(
+            username
+        )  # before the turn: a slow database must not keep others from theirs
         async with self._passwords.turn():
             self._check_lockout(username, client)  # somebody before us in the queue may have failed
-            user = await self._users.get(username) if is_username(username) else None
             if not await self._passwords.matches(user.password_hash if user else None, password) or not user:
                 self._names.failed(username)
                 if client is not None:
                     self._addresses.failed(client)
                 log.warning("login_failed", client=client)
                 raise NotAuthenticated("the user name or the password is wrong")
-            known_hash = await self._upgraded(user, password)
+            stronger = await self._stronger(user, password)
         self._names.succeeded(username)
-        return await self._start(user, known_hash)
+        if stronger is not None:
+            await self._users.rehash(user.name, user.password_hash, stronger)
+        return await self._start(user, stronger or user.password_hash)
 
     @asynccontextmanager
     async def one_time_password(self) -> AsyncIterator[str]:
@@ -160,13 +166,21 @@ class Accounts:
         if client is not None:
             self._addresses.check(client)
 
-    async def _upgraded(self, user: User, password: str) -> str:
-        """The stored hash, after it was replaced if it was made with parameters of an earlier release."""
-        if not self._passwords.outdated(user.password_hash):
-            return user.password_hash
-        stronger = await self._passwords.hash(password)
-        await self._users.rehash(user.name, user.password_hash, stronger)
-        return stronger
+    async def _known(self, username: str) -> User | None:
+        """The account of that name. Raises Overloaded where too many wait for the database already."""
+        if not is_username(username):
+            return None
+        if self._asking >= WAITING:
+            raise Overloaded("too many logins at once; try again shortly")
+        self._asking += 1
+        try:
+            return await self._users.get(username)
+        finally:
+            self._asking -= 1
+
+    async def _stronger(self, user: User, password: str) -> str | None:
+        """Another hash of the password, if the stored one was made with parameters of an earlier release."""
+        return await self._passwords.hash(password) if self._passwords.outdated(user.password_hash) else None
 
     async def _start_once(self, once: OneTimePassword) -> TokenPair:
         user = await self._users.get(ADMIN)

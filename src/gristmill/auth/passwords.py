@@ -15,7 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from gristmill.errors import InvalidInput, Overloaded
 
-__all__ = ["Passwords", "check_password", "generate_password"]
+__all__ = ["WAITING", "Passwords", "check_password", "generate_password"]
 
 T = TypeVar("T")
 #: Each hash takes this much memory while it is computed (KiB), and some 40 ms.

@@ -10,18 +10,21 @@ from gristmill.auth.tokens import Claims
 from gristmill.identity import Principal
 from gristmill.ports import TokenStore
 
-__all__ = ["Verdicts"]
+__all__ = ["LONGEST", "Verdicts"]
 
 SIZE = 10_000
-#: Even if a node hears of no revocation because its database is out of reach, a verdict ends.
+#: A verdict holds so many seconds after the store has last confirmed it: when the token was verified, and
+#: with each look at what was revoked. Nobody can revoke while the database is away for all; but a node that
+#: alone is cut off from it must not serve a revoked token for ever.
 LONGEST = 300.0
 
 
 class _Verdict(NamedTuple):
     principal: Principal
-    until: float
+    until: float  #: the token's own end
     family: str
     generation: int
+    verified: float  #: how long it holds if the store does not answer again
 
 
 class Verdicts:
@@ -36,14 +39,17 @@ class Verdicts:
         self._known: dict[str, _Verdict] = {}
         self._families: dict[str, str] = {}
         self._revision: int | None = None
+        self._confirmed = 0.0  #: until when all verdicts hold, by the last look at the store
         #: Moves when verdicts were dropped: what was read from the store before is not to be kept after.
         self.epoch = 0
 
     def get(self, token: str) -> Principal | None:
         """Whose token it is, if that is known and still holds."""
         found = self._known.get(token)
-        if found is not None and self._clock() < found[1]:
-            return found[0]
+        if found is not None:
+            now = self._clock()
+            if now < found[1] and (now < self._confirmed or now < found[4]):
+                return found[0]
         return None
 
     def keep(self, token: str, principal: Principal, claims: Claims, epoch: int) -> None:
@@ -53,8 +59,8 @@ class Verdicts:
         self._forget(claims.sid)
         while len(self._known) >= self._size:
             self._forget(next(iter(self._known.values())).family)
-        until = min(claims.exp, self._clock() + LONGEST)
-        self._known[token] = _Verdict(principal, until, claims.sid, claims.gen)
+        verified = self._clock() + LONGEST
+        self._known[token] = _Verdict(principal, claims.exp, claims.sid, claims.gen, verified)
         self._families[claims.sid] = token
 
     def drop(self, family: str) -> None:
@@ -64,8 +70,10 @@ class Verdicts:
 
     async def synchronize(self) -> None:
         """Ask the store, if its revision moved, which of the families still stand, and forget the others."""
+        asked = self._clock()
         revision = await self._tokens.revision()
         if revision == self._revision:
+            self._confirmed = asked + LONGEST
             return
         self.epoch += 1
         standing = await self._tokens.generations(list(self._families))
@@ -73,6 +81,7 @@ class Verdicts:
             if standing.get(verdict.family, -1) != verdict.generation:
                 self._forget(verdict.family)
         self._revision = revision
+        self._confirmed = asked + LONGEST
 
     def _forget(self, family: str) -> None:
         token = self._families.pop(family, None)

@@ -12,27 +12,28 @@ A blob appears under its name only once its bytes are on the disk; `put` returns
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gristmill.disk import storing
 from gristmill.errors import InvalidInput, NotFound, TooLarge
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import Blob, StateUnavailable
 
 __all__ = ["DirectoryBlobs"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 2**20
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DirectoryBlobs:
@@ -54,7 +55,7 @@ class DirectoryBlobs:
         A sweep removes what its own database does not refer to.
         """
         mark = self._path / "database"
-        with self._locked(fcntl.LOCK_EX):
+        with storing(self._path, "the name of the database"), self._locked(fcntl.LOCK_EX):
             try:
                 found = mark.read_text().strip()
             except FileNotFoundError:
@@ -72,35 +73,54 @@ class DirectoryBlobs:
 
     async def put(self, source: BinaryIO, *, limit: int | None = None) -> Blob:
         """Copied and hashed in a thread, in pieces of 1 MiB."""
-        return await asyncio.to_thread(self._put, source, limit)
+        return await off_loop(Work.WRITE, self._put, source, limit)
 
     async def open(self, digest: str) -> BinaryIO:
         """A plain file: its descriptor may be sent to a shell, which cannot write through it."""
-        return await asyncio.to_thread(self.open_now, digest)
+        return await off_loop(Work.READ, self.open_now, digest)
 
     async def sweep(self, references: Callable[[], Awaitable[set[str]]], *, grace: float) -> int:
         """Also removes what a killed `put` left behind."""
         before = time.time() - grace
-        candidates = await asyncio.to_thread(self._older, before)
+        candidates = await off_loop(Work.REMOVE, self._older, before)
         if not candidates:
             return 0
         unwanted = candidates - await references()
-        return await asyncio.to_thread(self._remove, unwanted, before)
+        return await off_loop(Work.REMOVE, self._remove, unwanted, before)
 
     def _put(self, source: BinaryIO, limit: int | None) -> Blob:
-        with _room_or_unavailable():
+        """What `source` raises is its own; only what befalls the store is told as the store's."""
+        with self._storing():
             descriptor, name = tempfile.mkstemp(dir=self._temporary)
-            try:
-                with os.fdopen(descriptor, "wb") as target:
-                    blob = _copy(source, target, limit)
-                    target.flush()
-                    os.fchmod(target.fileno(), 0o400)
-                    os.fsync(target.fileno())
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as target:
+                blob = self._copy(source, target, limit)
+                with self._storing():
+                    os.fchmod(descriptor, 0o400)
+                    os.fsync(descriptor)
+            with self._storing():
                 self._keep(name, blob.digest)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
         return blob
+
+    def _copy(self, source: BinaryIO, target: io.FileIO, limit: int | None) -> Blob:
+        digest = hashlib.sha256()
+        size = 0
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise TooLarge(f"the content is over the permitted {limit} bytes")
+            digest.update(chunk)
+            rest = memoryview(chunk)
+            with self._storing():
+                while rest:
+                    rest = rest[target.write(rest) :]
+        return Blob(digest.hexdigest(), size)
+
+    def _storing(self) -> AbstractContextManager[None]:
+        return storing(self._path, "content")
 
     def _keep(self, temporary: str, digest: str) -> None:
         """Replaces what is there already by the same bytes, whose age then starts anew."""
@@ -112,12 +132,29 @@ class DirectoryBlobs:
         """As `open`, for a caller who cannot wait: one system call."""
         if not _DIGEST.fullmatch(digest):
             raise NotFound(f"{digest[:64]!r} names no content")
+        with self._storing():
+            try:
+                return self._open_again(self._path / digest)
+            except FileNotFoundError:
+                if (self._path / "lock").exists():
+                    raise NotFound(f"content {digest} is missing") from None
+        raise StateUnavailable(f"the folder of contents, {self._path}, is not there: is its disk mounted?")
+
+    @staticmethod
+    def _open_again(path: Path) -> BinaryIO:
+        """Twice where it is stale: NFS says so once of a file that another server has put anew."""
         try:
-            return (self._path / digest).open("rb")
-        except FileNotFoundError:
-            raise NotFound(f"content {digest} is missing") from None
+            return path.open("rb")
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        return path.open("rb")
 
     def _older(self, before: float) -> set[str]:
+        with storing(self._path, "contents"):
+            return self._older_now(before)
+
+    def _older_now(self, before: float) -> set[str]:
         for entry in os.scandir(self._temporary):
             if _modified(entry.path) < before:
                 Path(entry.path).unlink(missing_ok=True)
@@ -128,7 +165,10 @@ class DirectoryBlobs:
         removed = 0
         for digest in digests:
             path = self._path / digest
-            with self._locked(fcntl.LOCK_EX):  # one by one: who adds does not wait for all of them
+            with (
+                storing(self._path, "contents"),
+                self._locked(fcntl.LOCK_EX),
+            ):  # one by one: who adds does not wait for all of them
                 if _modified_now(path) < before:
                     path.unlink(missing_ok=True)
                     removed += 1
@@ -140,18 +180,6 @@ class DirectoryBlobs:
         with open(self._path / "lock", "r+b") as lock:
             fcntl.flock(lock, kind)  # released as the file is closed
             yield
-
-
-def _copy(source: BinaryIO, target: BinaryIO, limit: int | None) -> Blob:
-    digest = hashlib.sha256()
-    size = 0
-    while chunk := source.read(_CHUNK):
-        size += len(chunk)
-        if limit is not None and size > limit:
-            raise TooLarge(f"the content is over the permitted {limit} bytes")
-        digest.update(chunk)
-        target.write(chunk)
-    return Blob(digest.hexdigest(), size)
 
 
 def _close_to_others(path: Path) -> None:
@@ -176,16 +204,6 @@ def _modified_now(path: Path) -> float:
             return os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return float("inf")
-
-
-@contextmanager
-def _room_or_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StateUnavailable("there is no room left to store content") from error
-        raise
 
 
 def _sync_directory(path: Path) -> None:

@@ -26,6 +26,7 @@ _BY_STATUS: dict[int, type[GristmillError]] = {
     501: errors.NotSupported,
     503: errors.Overloaded,
     504: errors.TimedOut,
+    507: errors.Overloaded,
 }
 _MISFIT = re.compile(
     r"\binput '(?P<parameter>[^']+)'(?:: expected (?P<expected>.+), got (?P<got>.+))?", re.DOTALL

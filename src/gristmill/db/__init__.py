@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,13 +10,15 @@ import sqlalchemy as sa
 from gristmill.db.batch_tables import blobs
 from gristmill.db.batches import DatabaseBatches
 from gristmill.db.bundles import DatabaseBundles
-from gristmill.db.engine import Engine, make_engine
+from gristmill.db.engine import SECONDS, UPKEEP_SECONDS, Engine, make_engine
+from gristmill.db.failures import not_started
 from gristmill.db.migrate import DatabaseTooNew, upgrade
 from gristmill.db.services import DatabaseServices
 from gristmill.db.snapshots import DatabaseSnapshots
 from gristmill.db.tables import installation, revisions, services, snapshots
 from gristmill.db.tokens import DatabaseTokens
 from gristmill.db.users import DatabaseUsers
+from gristmill.ports import DatabaseDamaged, StateUnavailable
 
 __all__ = ["Database", "DatabaseTooNew", "default_url", "open_database"]
 
@@ -32,9 +35,22 @@ class Database:
         self.batches = DatabaseBatches(engine)
         self.bundles = DatabaseBundles(engine)
 
-    async def revision(self) -> int:
-        """Sum of all counters: moves whenever any in-memory copy may be stale."""
-        async with self._engine.read() as connection:
+    @property
+    def damage(self) -> DatabaseDamaged | None:
+        """What was found when the file was found damaged, since the start."""
+        return self._engine.damage
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the database last answered."""
+        return time.monotonic() - self._engine.answered
+
+    async def revision(self, *, seconds: float | None = None) -> int:
+        """Sum of all counters: moves whenever any in-memory copy may be stale.
+
+        Raises StateUnavailable after `seconds`, if they are given, instead of after the usual time.
+        """
+        async with self._engine.read(seconds=seconds) as connection:
             return int((await connection.execute(sa.select(sa.func.sum(revisions.c.value)))).scalar_one())
 
     async def installation(self) -> str:
@@ -49,7 +65,7 @@ class Database:
             sa.select(snapshots.c.content),
             sa.select(blobs.c.digest),
         )
-        async with self._engine.read() as connection:
+        async with self._engine.read(seconds=UPKEEP_SECONDS) as connection:
             return {digest for (digest,) in await connection.execute(every)}
 
     async def close(self) -> None:
@@ -63,16 +79,22 @@ def default_url(data: Path) -> str:
     return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
-async def open_database(url: str) -> Database:
-    """Connect, create the SQLite file if need be, and upgrade the schema.
+async def open_database(url: str, *, seconds: float = SECONDS) -> Database:
+    """Connect, create the SQLite file if need be, and upgrade the schema. A transaction may take `seconds`.
 
-    Raises InvalidInput for a URL of another kind of database, DatabaseTooNew, and StateUnavailable when it
-    cannot be reached.
+    Raises InvalidInput for a URL of another kind of database or without its driver, DatabaseTooNew,
+    DatabaseDamaged, and StateUnavailable, for the administrator to read, when it cannot be reached.
     """
-    engine = make_engine(url)
+    engine = make_engine(url, seconds=seconds)
+    engine.opening = True
     try:
+        await engine.check()
         await upgrade(engine)
+    except StateUnavailable as error:
+        await engine.close()
+        raise not_started(engine.url, error) from error
     except BaseException:
         await engine.close()
         raise
+    engine.opening = False
     return Database(engine)

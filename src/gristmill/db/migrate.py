@@ -1,7 +1,7 @@
 """Bring the database's schema to the one this code knows.
 
 All of an upgrade is one transaction, which also keeps every other process out: two servers that start at once
-upgrade one after the other, and a killed one leaves the schema that it found.
+upgrade one after the other, and a killed one leaves the schema that it found. It takes what time it needs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gristmill.db.engine import Engine
+from gristmill.db.engine import UNBOUNDED, Engine
 from gristmill.errors import GristmillError
 
 __all__ = ["HEAD", "MIGRATIONS", "DatabaseTooNew", "upgrade"]
@@ -34,7 +34,7 @@ async def upgrade(engine: Engine) -> None:
     async with engine.read() as connection:
         if await connection.run_sync(_version) == HEAD:
             return
-    await engine.write(_upgrade)
+    await engine.write(_upgrade, seconds=UNBOUNDED)
 
 
 async def _upgrade(connection: AsyncConnection) -> None:

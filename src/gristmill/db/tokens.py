@@ -8,7 +8,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gristmill.db.engine import Engine
+from gristmill.db.engine import UPKEEP_SECONDS, Engine
 from gristmill.db.revisions import bump, current
 from gristmill.db.tables import families, family_of, users
 from gristmill.ports import TokenFamily
@@ -98,4 +98,4 @@ class DatabaseTokens:
             old = (families.c.created < created_before) | (families.c.used < used_before)
             return (await connection.execute(sa.delete(families).where(old))).rowcount
 
-        return await self._engine.write(work)
+        return await self._engine.write(work, seconds=UPKEEP_SECONDS)

@@ -20,7 +20,7 @@ from gristmill.web.context import Context
 from gristmill.web.endpoints import Allowed, Endpoint, describe_invalid
 from gristmill.web.gateway import Gateway
 from gristmill.web.openapi import document
-from gristmill.web.problems import Problem, at_path, http_problem, problem, unexpected
+from gristmill.web.problems import Problem, answer_to, at_path, http_problem, problem, unexpected
 from gristmill.web.requests import LEFT, REQUEST_ID, Disconnected
 from gristmill.web.routes import TABLES
 
@@ -57,6 +57,7 @@ def create_core(context: Context, endpoints: Iterable[Endpoint] | None = None) -
     for route in app.routes:
         access_of(route)
     app.add_exception_handler(GristmillError, _on_error)
+    app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -107,6 +108,14 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Disconnected):
         return Response(status_code=LEFT)
     return _response(request, problem(error))
+
+
+async def _on_os_error(request: Request, error: Exception) -> Response:
+    """What a disk refuses is no defect; everything else of this class is."""
+    answer, foreseen = answer_to(error, request.scope[REQUEST_ID])
+    if not foreseen:
+        raise error
+    return _response(request, answer)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:

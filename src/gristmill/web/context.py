@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from gristmill.batches import Batches
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gristmill.registry import Registry
     from gristmill.sessions import Sessions, Snapshots
 
-__all__ = ["Accounts", "Context", "Limits", "Phase", "TokenPair"]
+__all__ = ["Accounts", "Context", "Limits", "Phase", "Readiness", "TokenPair"]
 
 
 class TokenPair(Protocol):
@@ -76,6 +76,17 @@ class Phase:
     publishing: str = ""  #: how far start-up publishing is, as in "2 of 3"; empty when it is done
 
 
+class Readiness(NamedTuple):
+    """Whether a server that has started should get requests."""
+
+    code: Literal["pass", "warn", "fail"]  #: `warn`: it should, but not all of them can be answered
+    why: str = ""  #: in a sentence, unless it passes
+
+
+def _always_ready() -> Readiness:
+    return Readiness("pass")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything that a handler may reach."""
@@ -95,4 +106,5 @@ class Context:
     node_address: str = "http://localhost:12800"  #: of this node, as pools are reported under
     cors_origins: tuple[str, ...] = ()  #: browsers' pages of these origins may call; none by default
     log_scoring: bool = False  #: an access log event for each scoring call too
+    readiness: Callable[[], Readiness] = _always_ready  #: of a server that has started; asks nobody
     server_timing: bool = False  #: `Server-Timing` on every scoring answer, not only where asked for

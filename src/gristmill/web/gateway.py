@@ -9,11 +9,11 @@ from time import perf_counter
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gristmill.errors import Draining, GristmillError
+from gristmill.errors import Draining
 from gristmill.identity import Principal
 from gristmill.web.context import Context
 from gristmill.web.endpoints import CALLER
-from gristmill.web.problems import at_path, problem, respond, unexpected
+from gristmill.web.problems import answer_to, at_path, respond
 from gristmill.web.requests import LEFT, REQUEST_ID, TWICE, Disconnected, authorization, bearer, find, new_id
 from gristmill.web.scoring import Scoring, segments
 from gristmill.web.v2 import Inferring, infer_target
@@ -91,12 +91,12 @@ class Gateway:
             await self._core(inner, receive, outgoing)
         except Disconnected:
             outgoing.status = LEFT
-        except GristmillError as error:
-            await respond(outgoing, at_path(problem(error), scope["path"]))
-        except Exception:
-            log.exception("request_failed", method=method, request_id=request_id.decode())
+        except Exception as error:
+            answer, foreseen = answer_to(error, request_id.decode())
+            if not foreseen or outgoing.status:
+                log.error("request_failed", method=method, request_id=request_id.decode(), exc_info=error)
             if not outgoing.status:
-                await respond(outgoing, at_path(unexpected(request_id.decode()), scope["path"]))
+                await respond(outgoing, at_path(answer, scope["path"]))
         if not scope["path"].startswith("/health/"):  # probes ask every second or two, and learn nothing new
             _log(inner, method, outgoing.status, started)
 

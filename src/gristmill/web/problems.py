@@ -9,8 +9,20 @@ import msgspec
 from starlette.types import Send
 
 from gristmill import errors
+from gristmill.disk import explained
+from gristmill.ports import DatabaseDamaged, StateUnavailable, StorageFull
 
-__all__ = ["STATUS", "Headers", "Problem", "at_path", "http_problem", "problem", "respond", "unexpected"]
+__all__ = [
+    "STATUS",
+    "Headers",
+    "Problem",
+    "answer_to",
+    "at_path",
+    "http_problem",
+    "problem",
+    "respond",
+    "unexpected",
+]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -34,6 +46,9 @@ STATUS: dict[type[errors.GristmillError], HTTPStatus] = {
     errors.CallEndedShell: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LimitExceeded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
+    StateUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    DatabaseDamaged: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 #: Where a person finds what each answer means.
@@ -73,6 +88,15 @@ def unexpected(reference: str) -> Problem:
         f"Please give this reference to its administrator: {reference}"
     )
     return _build(HTTPStatus.INTERNAL_SERVER_ERROR, message, "InternalError", [])
+
+
+def answer_to(error: Exception, reference: str) -> tuple[Problem, bool]:
+    """The answer to any error, and whether it is foreseen: else it is a defect to be logged with `reference`.
+
+    Disks fail in any place that touches one: what is full is 507, what cannot be read or written now 503.
+    """
+    ours = error if isinstance(error, errors.GristmillError) else explained(error)
+    return (unexpected(reference), False) if ours is None else (problem(ours), True)
 
 
 def at_path(failure: Problem, path: str) -> Problem:

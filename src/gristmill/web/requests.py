@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from starlette.datastructures import FormData
+from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from gristmill.disk import folder_of, storing
 from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
+from gristmill.off_loop import Work, off_loop
 
 __all__ = [
     "LEFT",
@@ -21,6 +28,7 @@ __all__ = [
     "authorization",
     "bearer",
     "find",
+    "form_of",
     "limited",
     "new_id",
     "read_body",
@@ -37,6 +45,8 @@ TWICE = b"(more than one)"
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = os.urandom(6).hex().encode()
 _numbers = count(1)
+#: What is gathered of a body in memory before it is written.
+_SPOOL_BYTES = 2**20
 
 
 class Disconnected(InvalidInput):
@@ -127,12 +137,39 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:
-    """Write the body to `file` as it comes, and rewind. Raises TooLarge; InvalidInput if empty."""
+    """Write the body to `file` as it comes, in a thread, and rewind.
+
+    Raises TooLarge, StorageFull; InvalidInput if empty.
+    """
     receive = limited(receive, limit)
+    size, parts, gathered = 0, [], 0
     message: dict[str, Any] = {"more_body": True}
     while message.get("more_body", False):
         message = dict(await receive())
-        file.write(message.get("body", b""))
-    if file.tell() == 0:
+        parts.append(message.get("body", b""))
+        gathered += len(parts[-1])
+        if gathered >= _SPOOL_BYTES or not message.get("more_body", False):
+            size += gathered
+            with storing(folder_of(file), "what was sent"):
+                await off_loop(Work.WRITE, file.writelines, parts)
+            parts, gathered = [], 0
+    if size == 0:
         raise InvalidInput("the body is empty: send the serialized object as application/octet-stream")
-    file.seek(0)
+    with storing(folder_of(file), "what was sent"):
+        await off_loop(Work.WRITE, file.seek, 0)  # writes what is in its buffer
+
+
+@asynccontextmanager
+async def form_of(request: Request, limit: int) -> AsyncIterator[FormData]:
+    """The form in the body, one file and some texts, as long as its file is there.
+
+    The file is a temporary one. Raises TooLarge past `limit` bytes, StorageFull, and what the parser says.
+    """
+    announced(find(request.scope["headers"], b"content-length"), limit)
+    bounded = Request(request.scope, limited(request.receive, limit))
+    with storing(Path(tempfile.gettempdir()), "what was sent"):
+        form = await bounded.form(max_files=1, max_fields=16)
+    try:
+        yield form
+    finally:
+        await form.close()

@@ -10,12 +10,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gristmill.calls import Answer
-from gristmill.errors import Draining, GristmillError, InvalidInput
+from gristmill.errors import Draining, InvalidInput
 from gristmill.identity import Permission, Principal
 from gristmill.services import Runtime
 from gristmill.web.arrow import is_arrow
 from gristmill.web.context import Context
-from gristmill.web.problems import Problem, http_problem, problem, respond, unexpected
+from gristmill.web.problems import Problem, answer_to, http_problem, problem, respond
 from gristmill.web.requests import LEFT, TWICE, Disconnected, announced, bearer, find, new_id, read_body
 
 __all__ = ["Scoring", "refusal", "segments"]
@@ -75,7 +75,7 @@ class Scoring:
                     media = _ARROW if find(scope["headers"], b"accept") == _ARROW[1] else _JSON
                     outcome = await self._run_arrow(receive, name, version, length, media)
                 else:
-                    outcome = await self._run(receive, name, version, length)
+                    outcome = await self._run(receive, name, version, length, caller.name)
         except (Disconnected, asyncio.CancelledError) as left:  # while sending, while waiting
             if self._logs:
                 _log(started, LEFT, caller, name, version, request_id)
@@ -92,11 +92,13 @@ class Scoring:
             status = outcome.status if isinstance(outcome, Problem) else 200
             _log(started, status, caller, name, version, request_id)
 
-    async def _run(self, receive: Receive, name: str, version: str, length: bytes | None) -> Answer:
+    async def _run(
+        self, receive: Receive, name: str, version: str, length: bytes | None, user: str
+    ) -> Answer:
         service = await self._registry.find(name, version)
         if length is not None:
             announced(length, self._limit)
-        return await self._dispatcher.score(service, await read_body(receive, self._limit))
+        return await self._dispatcher.score(service, await read_body(receive, self._limit), user=user)
 
     async def _run_arrow(
         self, receive: Receive, name: str, version: str, length: bytes | None, media: tuple[bytes, bytes]
@@ -153,10 +155,12 @@ def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None, by
 
 
 def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:
-    if isinstance(error, GristmillError):
-        return problem(error)
-    log.error("scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error)
-    return unexpected(request_id.decode())
+    answer, foreseen = answer_to(error, request_id.decode())
+    if not foreseen:
+        log.error(
+            "scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error
+        )
+    return answer
 
 
 def refusal(method: str) -> Problem:

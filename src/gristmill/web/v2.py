@@ -9,12 +9,12 @@ from time import perf_counter
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from gristmill.errors import GristmillError, InvalidInput, NotFound
+from gristmill.errors import InvalidInput, NotFound
 from gristmill.identity import Permission, Principal
 from gristmill.registry import Registry
 from gristmill.services import Runtime, ServiceVersion
 from gristmill.web.context import Context
-from gristmill.web.problems import Headers, Problem, at_path, problem, respond, unexpected
+from gristmill.web.problems import Headers, Problem, answer_to, at_path, respond
 from gristmill.web.requests import LEFT, Disconnected, announced, authorization, bearer, new_id, read_body
 from gristmill.web.scoring import refusal, segments
 
@@ -142,7 +142,9 @@ def _log(
 
 
 def _failure(error: Exception, name: str, version: str | None, request_id: bytes) -> Problem:
-    if isinstance(error, GristmillError):
-        return problem(error)
-    log.error("infer_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error)
-    return unexpected(request_id.decode())
+    answer, foreseen = answer_to(error, request_id.decode())
+    if not foreseen:
+        log.error(
+            "infer_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error
+        )
+    return answer

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.app.node import _make_data
+from gristmill.app.folders import make_data
 from gristmill.errors import GristmillError
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GristmillError, match=r"state cannot be kept in .*file/data: Not a directory"):
-        _make_data(tmp_path / "file" / "data")
+        make_data(tmp_path / "file" / "data")
 
 
 def test_a_directory_of_somebody_else_is_named_with_who_we_are(
@@ -22,4 +22,4 @@ def test_a_directory_of_somebody_else_is_named_with_who_we_are(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(GristmillError, match=rf"Permission denied; user {os.geteuid()} must be able"):
-        _make_data(tmp_path)
+        make_data(tmp_path)

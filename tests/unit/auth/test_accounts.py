@@ -11,7 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from gristmill.auth import Accounts, Passwords, SigningKey, TokenPair, Users
-from gristmill.errors import NotAuthenticated, TooManyAttempts
+from gristmill.auth.passwords import WAITING
+from gristmill.errors import NotAuthenticated, Overloaded, TooManyAttempts
 from gristmill.identity import Principal, Role
 from gristmill.testing import MemoryStores
 
@@ -405,3 +406,29 @@ async def test_a_verdict_that_a_revocation_overtakes_is_not_kept(
     monkeypatch.setattr(stores.tokens, "find", overtaken)
     await accounts.verify(pair.access_token)
     assert accounts.cached(pair.access_token) is None
+
+
+async def test_logins_that_the_database_keeps_waiting_keep_no_others_from_their_turn(
+    stores: MemoryStores, accounts: Accounts, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await users.add("ben", "ben's password", Role.READER)
+    answered, get = asyncio.Event(), stores.users.get
+
+    async def slow_for_ann(name: str) -> Any:
+        if name == "ann":
+            await answered.wait()
+        return await get(name)
+
+    monkeypatch.setattr(stores.users, "get", slow_for_ann)
+    waiting = [asyncio.create_task(accounts.login("ann", "ann's password")) for _ in range(2 + WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="too many logins"):
+        await asyncio.gather(*waiting)
+    for task in waiting[:2]:
+        assert not task.done()
+    waiting[5].cancel()
+    await asyncio.sleep(0)
+    assert (await accounts.login("ben", "ben's password")).access_token
+    answered.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(result, TokenPair) for result in results) == WAITING - 1

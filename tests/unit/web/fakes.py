@@ -18,7 +18,7 @@ from gristmill.ports import Snapshot
 from gristmill.realtime.publishing import Accepted
 from gristmill.services import PoolSize, Runtime, ServiceVersion
 from gristmill.web.app import create_app
-from gristmill.web.context import Context, Limits, Phase
+from gristmill.web.context import Context, Limits, Phase, Readiness
 
 OWNER, ANN, BEN, READER = (
     Principal(name="admin", role=Role.OWNER),
@@ -323,6 +323,7 @@ class Server:
     phase: Phase = field(default_factory=lambda: Phase(ready=True))
     limits: Limits = field(default_factory=Limits)
     status: Callable[[], Awaitable[Mapping[str, Any]]] = _status
+    readiness: Callable[[], Readiness] = field(default=lambda: Readiness("pass"))
 
     def context(self, **options: Any) -> Context:
         return Context(
@@ -336,6 +337,7 @@ class Server:
             publisher=cast(Any, self.publisher),
             moving=cast(Any, self.moving),
             status=self.status,
+            readiness=lambda: self.readiness(),  # noqa: PLW0108 - a test may change it later
             phase=self.phase,
             limits=self.limits,
             **options,

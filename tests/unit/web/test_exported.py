@@ -27,6 +27,9 @@ class FakeMoving:
         self.taken: list[tuple[bytes, str, dict[str, Any]]] = []
         self.refusal: Exception | None = None
 
+    def spool(self) -> BinaryIO:
+        return io.BytesIO()
+
     async def export(self, name: str, version: str, by: Principal) -> Exported:
         return Exported(b"head:", self.content, 12 if self.content else 5)
 

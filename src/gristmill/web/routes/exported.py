@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import BinaryIO, cast
-
 from fastapi import Request
 from starlette.responses import Response
 
@@ -57,10 +54,8 @@ async def take_in(
     """
     moving = context.moving
     announced(find(request.scope["headers"], b"content-length"), moving.most)
-    with tempfile.TemporaryFile() as file:
-        await spool(request.receive, moving.most, cast("BinaryIO", file))
-        service = await moving.take_in(
-            cast("BinaryIO", file), caller, name=name, version=version, over=replace
-        )
+    with moving.spool() as file:
+        await spool(request.receive, moving.most, file)
+        service = await moving.take_in(file, caller, name=name, version=version, over=replace)
     where = {"Location": f"/services/{service.name}/{service.version}"}
     return render.json(f"{service.name} {service.version} is published.", 201, where)

@@ -11,7 +11,7 @@ from gristmill.identity import Permission
 from gristmill.web import render
 from gristmill.web.endpoints import Caller, Ctx, Table
 from gristmill.web.names import file_name, relative_path
-from gristmill.web.requests import announced, find, limited
+from gristmill.web.requests import form_of
 
 __all__ = ["table"]
 
@@ -46,9 +46,7 @@ async def list_files(context: Ctx, caller: Caller, id: str) -> Response:
 async def upload(context: Ctx, caller: Caller, id: str, request: Request) -> Response:
     """One part called `file`; its file name is the name in the working directory."""
     session, limit = context.sessions.get(id, caller), context.limits.upload_bytes + _ENVELOPE
-    announced(find(request.scope["headers"], b"content-length"), limit)
-    bounded = Request(request.scope, limited(request.receive, limit))
-    async with bounded.form(max_files=1, max_fields=16) as form:
+    async with form_of(request, limit) as form:
         sent = next((part for _, part in form.multi_items() if isinstance(part, UploadFile)), None)
         if sent is None or not sent.filename:
             raise InvalidInput(

@@ -19,7 +19,7 @@ from gristmill.services import Runtime, ServiceVersion, check_name
 from gristmill.web import render
 from gristmill.web.context import Context
 from gristmill.web.endpoints import Caller, Ctx, Table
-from gristmill.web.requests import announced, find, limited
+from gristmill.web.requests import form_of
 
 __all__ = ["table"]
 
@@ -134,9 +134,7 @@ def _fields(model: Accepted) -> dict[str, Any]:
 async def _form(context: Context, request: Request) -> AsyncIterator[_Sent]:
     """The form, while its file is there. Raises InvalidInput, TooLarge."""
     limit = context.publisher.limit + _ENVELOPE
-    announced(find(request.scope["headers"], b"content-length"), limit)
-    bounded = Request(request.scope, limited(request.receive, limit))
-    async with bounded.form(max_files=1, max_fields=16) as form:
+    async with form_of(request, limit) as form:
         files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         texts = {name: part for name, part in form.multi_items() if isinstance(part, str)}
         if "model" in texts:

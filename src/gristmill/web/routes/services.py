@@ -115,6 +115,7 @@ async def patch(context: Ctx, caller: Caller, name: str, version: str, body: _Pa
             changes.get("runtime", current.runtime),
             changes.get("code", current.code),
             changes.get("init_code", current.init_code),
+            user=caller.name,
         )
     await context.registry.patch(name, version, changes, caller)
     return render.json(f"{name} {version} is updated.")
@@ -153,7 +154,7 @@ async def _publish(
     check_name("version", version)
     fields = {"runtime": Runtime.R, **_fields(body)}
     draft = ServiceVersion(name=name, version=version, owner=caller.name, created=datetime.now(UTC), **fields)
-    await context.dispatcher.check(draft.runtime, draft.code, draft.init_code)
+    await context.dispatcher.check(draft.runtime, draft.code, draft.init_code, user=caller.name)
     await context.registry.publish(draft, draft.snapshot_id, caller)
     where = {"Location": f"/services/{name}/{version}"}
     return render.json(f"{name} {version} is published: POST /api/{name}/{version} calls it.", 201, where)

@@ -6,11 +6,13 @@ from starlette.responses import Response
 
 from gristmill.errors import Draining, Overloaded
 from gristmill.identity import Permission
+from gristmill.ports import StateUnavailable
 from gristmill.web import render
+from gristmill.web.context import Context
 from gristmill.web.endpoints import Ctx, Table
 from gristmill.web.models import Status
 
-__all__ = ["table"]
+__all__ = ["table", "welcome"]
 
 table = Table("Status")
 
@@ -50,11 +52,23 @@ async def live() -> Response:
     answer=dict[str, str],
 )
 async def ready(context: Ctx) -> Response:
-    """For a load balancer: 503 until the server has started, and again once it is shutting down."""
+    """For a load balancer: 503 until the server has started, and again once it is shutting down.
+
+    While its database or a disk is away, calls of known services by known callers are answered all the same:
+    then it is 200 with `"status": "warn"` and a `message`. It is 503 when no caller is known any more.
+    """
+    return render.json(welcome(context))
+
+
+def welcome(context: Context) -> dict[str, str]:
+    """What a server that should get requests says of itself. Raises Overloaded if it should not."""
     if context.phase.draining:
         raise Draining("the server is shutting down")
     if context.phase.publishing:
         raise Overloaded(f"the server is publishing: {context.phase.publishing}")
     if not context.phase.ready:
         raise Overloaded("the server is starting")
-    return render.json({"status": "pass"})
+    found = context.readiness()
+    if found.code == "fail":
+        raise StateUnavailable(found.why)
+    return {"status": found.code, **({"message": found.why} if found.why else {})}

@@ -6,13 +6,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gristmill import __version__
-from gristmill.errors import Draining, Overloaded
 from gristmill.identity import Permission
 from gristmill.realtime import v2_metadata
 from gristmill.services import Runtime
 from gristmill.web import render
 from gristmill.web.context import Context
 from gristmill.web.endpoints import Ctx, Table
+from gristmill.web.routes.status import welcome
 from gristmill.web.v2 import find_model
 
 __all__ = ["table"]
@@ -99,10 +99,7 @@ async def live() -> Response:
 )
 async def ready(context: Ctx) -> Response:
     """As `/health/ready`."""
-    if context.phase.draining:
-        raise Draining("the server is shutting down")
-    if not context.phase.ready:
-        raise Overloaded("the server is starting")
+    welcome(context)
     return render.json({"ready": True})
 
 
