@@ -146,7 +146,7 @@ def main() -> None:
     chaos = Chaos(options["seed"])
     break_database(chaos)
     control = Control(chaos, options)
-    run(_settings(options), control.ready, lambda _: None, control.ports())
+    run(_settings(options), control.ready, lambda _: None, ports=control.ports())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -163,6 +164,8 @@ async def _prepared(node: Node, url: str, tell: Callable[[str], None]) -> bool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    # What is there by now stays: no collection of garbage looks at it again, which would hold the loop.
+    gc.freeze()
     return True
 
 

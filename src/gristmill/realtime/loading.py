@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -57,6 +58,7 @@ class Loading:
         self._background = background
         self._loaded = loaded
         self._executor = ThreadPoolExecutor(threads, "realtime-load")
+        self._frozen = False
         self._under_way: dict[str, asyncio.Future[Scorer | GristmillError]] = {}
 
     async def load(self, service: ServiceVersion) -> Scorer:
@@ -123,7 +125,13 @@ class Loading:
         from gristmill.realtime.model import load
 
         with self._open(digest) as file:
-            return load(container.read(file.read()))
+            model = load(container.read(file.read()))
+        if not self._frozen:
+            # numpy and ONNX Runtime came with the first model, and stay; later models go. While garbage is
+            # collected the loop stands still, the longer the more there is to look at.
+            self._frozen = True
+            gc.freeze()
+        return model
 
 
 def not_loaded(service: ServiceVersion, error: Exception) -> GristmillError:
