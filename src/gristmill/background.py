@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,10 @@ log = structlog.get_logger()
 _LONGEST_PAUSE = 10.0
 #: Work that failed so often in a row, or one run of which takes so many seconds, is reported as failing.
 _MANY_FAILURES, _LONG_RUN = 3, 60.0
+#: The first pause is twice the interval, or twice this where that is longer, seconds.
+_LEAST = 0.02
+#: Of a traceback in the log, the innermost ones.
+_MOST_FRAMES = 20
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -134,7 +139,7 @@ async def _pause(repeated: Repeated) -> None:
 
 
 def _pause_after(repeated: Repeated) -> float:
-    doubled = max(repeated.every, 0.1) * 2.0 ** min(repeated.failures, 30)
+    doubled = max(repeated.every, _LEAST) * 2.0 ** min(repeated.failures, 30)
     return min(doubled, max(repeated.longest_pause, repeated.every))
 
 
@@ -166,7 +171,7 @@ def _failed(repeated: Repeated, why: str, error: Exception | None = None) -> Non
     if error is None:
         log.warning("background_work_failed", work=repeated.name, error=why, next_try=pause)
     else:
-        log.error("background_work_failed", work=repeated.name, next_try=pause, exc_info=error)
+        log.error("background_work_failed", work=repeated.name, next_try=pause, exception=_trace(error))
 
 
 async def _logged(name: str, work: Coroutine[Any, Any, object]) -> None:
@@ -178,8 +183,13 @@ async def _logged(name: str, work: Coroutine[Any, Any, object]) -> None:
         log.warning("background_work_failed", work=name, error="something that it waited for was cancelled")
     except GristmillError as error:
         log.warning("background_work_failed", work=name, error=error.message)
-    except Exception:
-        log.exception("background_work_failed", work=name)
+    except Exception as error:  # noqa: BLE001 - there is nobody else to tell
+        log.error("background_work_failed", work=name, exception=_trace(error))
+
+
+def _trace(error: Exception) -> str:
+    """A traceback in plain text, cheap to make whatever the log is set up to do with exceptions."""
+    return "".join(traceback.format_exception(error, limit=-_MOST_FRAMES)).rstrip()
 
 
 def _is_cancelled() -> bool:

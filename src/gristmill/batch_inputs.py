@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 from gristmill.errors import GristmillError
@@ -38,15 +38,22 @@ class InputWriter:
 
     def add(self, item: bytes) -> None:
         """Append one item."""
-        self.extend([(item, True)])
+        self.write([self.join([(item, True)])])
 
-    def extend(self, parts: Sequence[tuple[bytes, bool]]) -> None:
-        """Append items, each as bytes with True, or as several parts of which the last has True."""
-        self._file.write(b"".join([data for data, _ in parts]))
+    def join(self, parts: Sequence[tuple[bytes, bool]]) -> bytes:
+        """Note where items end, and return the bytes of `parts`, which are to be written in this order.
+
+        An item is bytes with True, or several parts of which the last has True.
+        """
         for data, ends in parts:
             self._size += len(data)
             if ends:
                 self._offsets.append(self._size)
+        return b"".join([data for data, _ in parts])
+
+    def write(self, joined: Iterable[bytes]) -> None:
+        """Write what `join` returned; may be done in a thread."""
+        self._file.writelines(joined)
 
     def finish(self) -> None:
         """Write the offsets, and rewind."""

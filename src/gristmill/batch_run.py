@@ -75,6 +75,7 @@ class BatchRun:
         self.batch = batch
         self.of = batch.service.name, batch.service.version
         self.claim = Claim(batch.id, batch.takes)
+        self._lane = f"{batch.owner}/{batch.id}"
         self._places = places
         self._loop = asyncio.get_running_loop()
         self.began = self._loop.time()
@@ -263,9 +264,7 @@ class BatchRun:
 
     def _submit(self, body: bytes) -> asyncio.Future[Answer]:
         try:
-            return self._places.dispatcher.submit(
-                self._service(), body, lane=self.batch.id, meta=WITH_FILES, user=self.batch.owner
-            )
+            return self._places.dispatcher.submit(self._service(), body, lane=self._lane, meta=WITH_FILES)
         except RuntimeUnavailable as error:
             raise _Unrunnable(error.message) from None
 

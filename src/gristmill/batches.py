@@ -67,8 +67,7 @@ class Intake:
         self.file = cast(BinaryIO, file)
         self._writer = InputWriter(self.file)
         self._items = ArrayItems(settings.item_bytes)
-        self._count = 0
-        self._parts: list[Part] = []  #: to be written
+        self._unwritten: list[bytes] = []
         self._size = 0  #: bytes of them
 
     def __enter__(self) -> Intake:
@@ -90,7 +89,9 @@ class Intake:
         """Take one item, which is valid JSON; `settle` is to follow. Raises TooLarge."""
         if len(item) > self._settings.item_bytes:
             most = self._settings.item_bytes
-            raise TooLarge(f"item {self._count} has more than the permitted {most:,} bytes: take fewer rows")
+            raise TooLarge(
+                f"item {len(self._writer)} has more than the permitted {most:,} bytes: take fewer rows"
+            )
         self._take([Part(item, ends=True)])
 
     async def settle(self) -> None:
@@ -104,26 +105,26 @@ class Intake:
 
     async def finish(self) -> int:
         """How many items there are. Raises InvalidInput when there is none."""
-        if not self._count:
+        if not len(self._writer):
             raise InvalidInput("the batch is empty: send a JSON array with the inputs of each item")
-        await off_loop(Work.WRITE, _finish, self._writer, self._parts)
-        return self._count
+        await off_loop(Work.WRITE, _finish, self._writer, self._unwritten)
+        return len(self._writer)
 
     def _take(self, parts: list[Part]) -> None:
-        self._count += sum([part.ends for part in parts])
-        if self._count > self._settings.most_items:
+        joined = self._writer.join(parts)
+        if len(self._writer) > self._settings.most_items:
             most = self._settings.most_items
             raise TooLarge(f"the batch has more than {most:,} items: start several, or put more into an item")
-        self._parts += parts
-        self._size += sum([len(part.data) for part in parts])
+        self._unwritten.append(joined)
+        self._size += len(joined)
 
     async def _write(self) -> None:
-        parts, self._parts, self._size = self._parts, [], 0
-        await off_loop(Work.WRITE, self._writer.extend, parts)
+        unwritten, self._unwritten, self._size = self._unwritten, [], 0
+        await off_loop(Work.WRITE, self._writer.write, unwritten)
 
 
-def _finish(writer: InputWriter, parts: list[Part]) -> None:
-    writer.extend(parts)
+def _finish(writer: InputWriter, unwritten: list[bytes]) -> None:
+    writer.write(unwritten)
     writer.finish()
 
 

@@ -100,7 +100,8 @@ class Dispatcher:
 
         Raises Overloaded at once.
 
-        Requests with a `lane` let all others go first, and their lanes take turns. `meta` is for the shell.
+        Requests with a `lane`, `owner/name`, let all others go first; owners take turns, and so do the lanes
+        of each. `meta` is for the shell.
         """
         if service.runtime is Runtime.REALTIME:
             return self._loop.create_task(self._native.score(service, body))
@@ -111,7 +112,7 @@ class Dispatcher:
             limit=self._limits.execution_seconds,
             service=service,
             lane=lane,
-            user=user,
+            user=user or lane.rpartition("/")[0],
             meta=meta,
         )
         pool = self.dedicated.find(service) if self.dedicated else None

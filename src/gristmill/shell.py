@@ -197,7 +197,9 @@ class Shell:
 
     def _kill_unless_dead(self) -> None:
         if not self.dead:
-            self.kill(ShellDied("the shell closed its socket and went on living"))
+            self.kill(
+                CallEndedShell("the code closed its shell's connection to the server, and went on running")
+            )
 
     def _take(self, data: bytes) -> None:
         """Carry out the frames that `data` completes; a shell that sends anything else is ended."""

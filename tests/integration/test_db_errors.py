@@ -16,8 +16,10 @@ from gristmill.ports import StateUnavailable
 async def test_an_error_does_not_show_what_was_to_be_stored(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{tmp_path}/state/gristmill.db")
 
+    token = "-".join(["secret", "7"])  # not as it is, since a traceback quotes this file
+
     async def work(connection: AsyncConnection) -> None:
-        await connection.execute(sa.text("INSERT INTO nowhere VALUES (:token)"), {"token": "secret-7"})
+        await connection.execute(sa.text("INSERT INTO nowhere VALUES (:token)"), {"token": token})
 
     try:
         with pytest.raises(StateUnavailable) as caught:
@@ -26,4 +28,4 @@ async def test_an_error_does_not_show_what_was_to_be_stored(tmp_path: Path) -> N
         await engine.close()
     shown = "".join(traceback.format_exception(caught.value))
     assert "nowhere" in shown
-    assert "secret-7" not in shown
+    assert token not in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ log = structlog.get_logger("gristmill.web")
 _STRAINED = 0.75
 #: At the limit, this part of all connections is closed at once, if so many are idle.
 _ROOM = 20
+#: Connections that are looked at in one go: about a millisecond.
+_AT_ONCE = 500
 #: An event of a kind is logged at most so often, with the count of what it stands for; seconds.
 _LOG_SECONDS = 10.0
 
@@ -54,6 +57,7 @@ class State(ServerState):
         self.drops_with_caller = drops_with_caller
         self.on_freed: Callable[[], None] | None = None  #: called when a connection has ended
         self._strained = self.limits.strained()
+        self._all_busy = False  #: `make_room` found no idle connection since the last sweep
         self._dropped: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
 
@@ -66,12 +70,15 @@ class State(ServerState):
         """Count a connection that the server ended before its time; told in the log by `sweep`."""
         self._dropped[reason] += 1
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """End what is past its deadline, and log what was ended: once a burst, with its size."""
+        self._all_busy = False
         scarce = len(self.connections) > self.most * _STRAINED
         limits = self._strained if scarce else self.limits
-        for connection in list(self.connections):
+        for number, connection in enumerate(list(self.connections), 1):
             connection.patience.look(connection, now, limits)
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)  # others get their turn, however many connections there are
         self.tell_dropped(now)
 
     def tell_dropped(self, now: float | None = None) -> None:
@@ -86,12 +93,16 @@ class State(ServerState):
     def make_room(self) -> bool:
         """Close the connections that have idled longest; False if none idles.
 
-        First go those on which nothing was ever asked.
+        First go those on which nothing was ever asked. Where none was found, none is looked for until the
+        next `sweep`.
         """
+        if self._all_busy:
+            return False
         idle = [connection for connection in self.connections if connection.idle]
         idle.sort(key=lambda connection: (connection.begun > 0, connection.patience.since))
         chosen = idle[: max(1, self.most // _ROOM)]
         for connection in chosen:
             self.dropped("idle while others wait")
             connection.transport.close()
+        self._all_busy = not chosen
         return bool(chosen)

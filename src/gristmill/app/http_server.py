@@ -125,7 +125,7 @@ class HttpServer(uvicorn.Server):
         return Connection(self.config, self.server_state, self.lifespan.state)
 
     async def _watch(self) -> None:
-        self.server_state.sweep(asyncio.get_running_loop().time())
+        await self.server_state.sweep(asyncio.get_running_loop().time())
         for acceptor in self.servers:
             acceptor.resume()
 

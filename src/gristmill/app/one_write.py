@@ -21,7 +21,7 @@ _SMALL = 64 * 1024
 class Joining:
     """A transport that keeps a first small write until the next one, or until the loop comes round."""
 
-    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "sent")
+    __slots__ = ("_held", "_loop", "_transport", "_write", "is_closing", "sent", "untaken")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -29,6 +29,7 @@ class Joining:
         self._loop = asyncio.get_running_loop()
         self._held: bytes | None = None
         self.is_closing = transport.is_closing
+        self.untaken = transport.get_write_buffer_size  #: bytes that have not left the transport yet
         self.sent = 0  #: bytes handed to the transport, whether or not the caller has taken them
 
     def write(self, data: bytes) -> None:
@@ -57,10 +58,6 @@ class Joining:
             self._held = None
             self.sent += len(held)
             self._write(held)
-
-    def untaken(self) -> int:
-        """Bytes that were handed to the transport and have not left it yet."""
-        return self._transport.get_write_buffer_size()
 
     def queued(self) -> int:
         """Bytes that have left the transport and that the caller's machine has not acknowledged."""

@@ -36,7 +36,10 @@ class Patience:
 
     def look(self, connection: Connection, now: float, limits: ConnectionLimits) -> None:
         """End the connection if its caller is too slow."""
-        if self._cut_off_answer(connection, now, limits):
+        untaken = connection.transport.untaken()
+        if not untaken:
+            self._untaken_since = None
+        elif self._cut_off_answer(connection, untaken, now, limits):
             return
         phase = connection.phase
         seen = (phase, connection.begun, connection.busy)
@@ -75,13 +78,11 @@ class Patience:
             else:
                 self.since, self._got = now, connection.received
 
-    def _cut_off_answer(self, connection: Connection, now: float, limits: ConnectionLimits) -> bool:
+    def _cut_off_answer(
+        self, connection: Connection, untaken: int, now: float, limits: ConnectionLimits
+    ) -> bool:
         """Cut off an answer that nobody reads; True if it was."""
         transport = connection.transport
-        untaken = transport.untaken()
-        if not untaken:
-            self._untaken_since = None
-            return False
         # The system takes more from us only when a third of its own buffer has gone, which may be megabytes.
         taken = transport.sent - untaken - transport.queued()
         begun, least = self._untaken_since, limits.lowest_rate * limits.answer_seconds

@@ -279,3 +279,23 @@ async def test_a_burst_of_drops_is_one_event_with_their_number() -> None:
     assert sum(event["count"] for event in dropped) == 50
     assert len(dropped) <= 2
     assert {event["reason"] for event in dropped} == {"head too slow"}
+
+
+@jumping
+async def test_a_connection_that_cannot_be_made_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as here:
+        loop = asyncio.get_running_loop()
+        join = loop.connect_accepted_socket
+        failures = [OSError(errno.ENOTCONN, "it has gone again")]
+
+        async def failing(*args: Any, **more: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await join(*args, **more)
+
+        monkeypatch.setattr(loop, "connect_accepted_socket", failing)
+        first, second = await here.caller(), await here.caller()
+        assert await first.rest() == b""
+        second.send(GET)
+        assert b" 200 " in await second.answer()
+        assert here.server.server_state.arriving == set()

@@ -53,13 +53,13 @@ def test_a_traceback_names_places_and_shows_no_values(said: io.StringIO) -> None
     assert "in fail" in text
     assert "r-1" in text
     assert took < 0.5  # the first reads the sources
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(10):
         try:
             fail(authorization=SECRET)
         except ZeroDivisionError as error:
             log.error("request_failed", exc_info=error)
-    assert (time.perf_counter() - begun) / 10 < 0.02
+    assert (time.thread_time() - begun) / 10 < 0.02
 
 
 def test_a_traceback_is_bounded_whatever_was_raised(said: io.StringIO) -> None:

@@ -27,6 +27,9 @@ class FakeTransport:
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 async def test_head_and_body_are_one_write() -> None:
     transport = FakeTransport()
