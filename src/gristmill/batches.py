@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar, cast
@@ -36,7 +37,7 @@ _MIB = 1024 * 1024
 _PIECE = 16 * 1024
 #: Rows of results that are read at a time, at first and at most, and bytes of them.
 _FIRST_PAGE, _PAGE, _PAGE_BYTES = 50, 500, 4 * _MIB
-#: Seconds between tries of a write whose answer was lost.
+#: Seconds between tries of a write or a read whose answer was lost.
 _PAUSES = (0.1, 0.4)
 _BUFFER = 256 * 1024
 #: So many bytes of items are gathered before they are written, in a thread.
@@ -203,7 +204,9 @@ class Batches:
         """As `results`, where large answers stay in the blob store; some MiB at a time."""
         first, left, most = 0, batch.completed, _FIRST_PAGE
         while left > 0:
-            page = await self._store.results(batch.id, first=first, most=most, rank=batch.completed)
+            # Part of the answer may be with the caller already: it is not broken off for a moment's trouble.
+            read = partial(self._store.results, batch.id, first=first, most=most, rank=batch.completed)
+            page = await _certainly(read)
             if not page:
                 return  # it was deleted meanwhile
             yield page
@@ -319,12 +322,12 @@ def _parted(page: list[ItemResult]) -> Iterator[list[ItemResult]]:
 
 
 async def _certainly(write: Callable[[], Awaitable[T]]) -> T:
-    """Write, and again where the answer may be what was lost: a second time is no second write."""
+    """Write or read, and again where the answer may be what was lost: a second time is no second write."""
     for pause in _PAUSES:
         try:
             return await write()
         except StateUnavailable as error:
-            log.warning("batch_write_repeated", why=error.message, seconds=pause)
+            log.warning("batch_access_repeated", why=error.message, seconds=pause)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))
     return await write()
 

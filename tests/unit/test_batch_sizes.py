@@ -23,6 +23,7 @@ from gristmill.batches import Batches, BatchSettings, Intake
 from gristmill.blobs import DirectoryBlobs
 from gristmill.errors import GristmillError, NotFound, TooLarge
 from gristmill.jobs import Batch, Claim, ItemResult
+from gristmill.ports import StateUnavailable
 from gristmill.testing import MemoryBatches, MemoryBlobs
 from gristmill.web.routes.batches import _status, arrivals
 from tests.contract.records import batch, result
@@ -135,6 +136,33 @@ async def test_what_is_sent_is_one_document_whatever_is_large_in_it(tmp_path: Pa
     decoded = msgspec.json.decode(sent)
     assert decoded["next"] == 4
     assert [each["index"] for each in decoded["batchExecutionResults"]] == [1, 2, 3]
+
+
+async def test_results_are_not_broken_off_where_the_store_fails_for_a_moment(tmp_path: Path) -> None:
+    batches, known = await recorded(tmp_path, [result(i) for i in range(1000)])
+    whole = b"".join([piece async for piece in _status(batches, known, True)])
+    usual, asked = batches._store.results, 0
+
+    async def failing(*given: Any, **options: Any) -> list[ItemResult]:
+        nonlocal asked
+        asked += 1
+        if asked in {1, 3}:
+            raise StateUnavailable("the database does not answer")
+        return await usual(*given, **options)
+
+    batches._store.results = failing  # type: ignore[method-assign]
+    assert b"".join([piece async for piece in _status(batches, known, True)]) == whole
+
+
+async def test_a_store_that_does_not_answer_is_told_before_any_of_the_results(tmp_path: Path) -> None:
+    batches, known = await recorded(tmp_path, [result(0)])
+
+    async def failing(*given: Any, **options: Any) -> list[ItemResult]:
+        raise StateUnavailable("the database does not answer")
+
+    batches._store.results = failing  # type: ignore[method-assign]
+    with pytest.raises(StateUnavailable):
+        await anext(_status(batches, known, True))
 
 
 async def _ready(value: Any) -> Any:

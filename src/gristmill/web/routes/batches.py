@@ -132,19 +132,29 @@ async def show(
     """Results stand in the order of the inputs, with their `index`; items not done yet are left out."""
     batch = await context.batches.get(name, version, executionId, caller)
     wanted = batch.ended or showPartialResults or showPartialResult
-    return StreamingResponse(_status(context.batches, batch, wanted), media_type="application/json")
+    pieces = _status(context.batches, batch, wanted)
+    first = await anext(pieces)  # what fails by then has a status of its own
+    return StreamingResponse(_with_first(first, pieces), media_type="application/json")
+
+
+async def _with_first(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 async def _status(batches: Batches, batch: Batch, wanted: bool) -> AsyncIterator[bytes]:
-    head = msgspec.json.encode(_progress(batch))
-    yield head[:-1] + b',"batchExecutionResults":['
+    """The answer; the first piece comes when the first results have been read."""
+    before = msgspec.json.encode(_progress(batch))[:-1] + b',"batchExecutionResults":['
     first = True
     if wanted:
         async for page in batches.rows(batch):
+            if first:
+                yield before
             async for piece in _listed(batches, page, first=first):
                 yield piece
             first = False
-    yield b"]}"
+    yield before + b"]}" if first else b"]}"
 
 
 async def _listed(batches: Batches, page: list[ItemResult], *, first: bool) -> AsyncIterator[bytes]:
