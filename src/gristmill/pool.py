@@ -204,7 +204,7 @@ class Pool:
             self._pump()
 
     def _loaded(self, member: Member, load: Request) -> None:
-        """See whether a service was loaded: it was not where the shell refused, or its code or objects failed."""
+        """See whether a service was loaded, which it was not where its code or objects failed."""
         if load.future.cancelled() or load.service is None:
             return
         error = load.future.exception()
