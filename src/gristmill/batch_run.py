@@ -333,7 +333,9 @@ class BatchRun:
             self._failure = _Unrunnable(
                 f"{self._killers} items in a row ended their process: {error.message}"
             )
-        message = error.message if deaths == 1 else f"{error.message}, {deaths} times in all"
+        message = error.message
+        if deaths > 1:
+            message = f"this item ended the process that ran it {deaths} times: {message}"
         self._keep(index, failure_body(message), ok=False)
 
     def _keep(self, index: int, body: bytes, *, ok: bool) -> None:

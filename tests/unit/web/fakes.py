@@ -125,10 +125,12 @@ class FakeDispatcher:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.users: list[str] = []  #: whose turn each call takes
         self.checked: list[tuple[Runtime, str, str]] = []
         self.outcome: Exception | bytes = ANSWER
 
-    async def score(self, service: ServiceVersion, body: bytes) -> Answer:
+    async def score(self, service: ServiceVersion, body: bytes, *, user: str = "") -> Answer:
+        self.users.append(user)
         self.bodies.append(body)
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -137,7 +139,7 @@ class FakeDispatcher:
     def pool_status(self, service: ServiceVersion) -> str:
         return "Success" if service.pool else "NotFound"
 
-    async def check(self, runtime: Runtime, code: str, init_code: str) -> None:
+    async def check(self, runtime: Runtime, code: str, init_code: str, *, user: str = "") -> None:
         self.checked.append((runtime, code, init_code))
         if code.endswith("if("):
             raise errors.InvalidInput("line 1: unexpected end")

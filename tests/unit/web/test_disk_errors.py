@@ -34,7 +34,7 @@ async def asked(server: Server, error: Exception) -> httpx.Response:
 async def scored(server: Server, error: Exception) -> httpx.Response:
     """What the scoring route answers where this is raised."""
 
-    async def score(*_: object) -> Any:
+    async def score(*_: object, **__: object) -> Any:
         raise error
 
     server.dispatcher.score = score  # type: ignore[method-assign, assignment]

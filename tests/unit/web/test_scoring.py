@@ -49,6 +49,8 @@ async def test_the_raw_body_goes_in_and_the_answer_comes_out_as_it_is(server: Se
     async with server.client() as client:
         answer = await client.post(PATH, content=b' {"x": [1]} \n')
     assert server.dispatcher.bodies == [b' {"x": [1]} \n']
+    assert len(server.dispatcher.users) == 1
+    assert server.dispatcher.users[0]  # who calls takes the turn
     assert answer.content == ANSWER
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-length"] == str(len(ANSWER))
@@ -178,7 +180,7 @@ async def test_a_token_not_seen_before_is_verified(server: Server) -> None:
 async def test_a_call_that_is_cancelled_passes_the_cancellation_on(server: Server) -> None:
     waiting = asyncio.Event()
 
-    async def score(*_: Any) -> None:
+    async def score(*_: Any, **__: Any) -> None:
         waiting.set()
         await asyncio.Event().wait()
 
