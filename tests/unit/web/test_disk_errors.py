@@ -37,7 +37,7 @@ async def scored(server: Server, error: Exception) -> httpx.Response:
     async def score(*_: object, **__: object) -> Any:
         raise error
 
-    server.dispatcher.score = score  # type: ignore[method-assign, assignment]
+    server.dispatcher.score = score  # type: ignore[method-assign]
     async with server.client() as client:
         return await client.post("/api/bos-rf/1.0.0", json={})
 
