@@ -32,15 +32,15 @@ class Look:
     threads: list[str]
     descriptors: int
     server_mb: float  #: proportional set size
-    shells_mb: list[float]  #: of each shell with what it started
+    shells_mb: dict[str, list[float]]  #: by language, of each shell with what it started
     stalls: list[Stall]  #: the longest first
     late: int
     faults: dict[str, int]
 
-    @property
-    def shell_mb(self) -> float:
-        """Of a shell on average."""
-        return sum(self.shells_mb) / len(self.shells_mb) if self.shells_mb else 0.0
+    def shell_mb(self, language: str) -> float:
+        """Of a shell of that language on average; 0 where there is none."""
+        found = self.shells_mb.get(language)
+        return sum(found) / len(found) if found else 0.0
 
 
 def _folder() -> Path:
@@ -106,12 +106,15 @@ class Subject:
     async def look(self) -> Look:
         """What it holds now."""
         found = await self.tell("look")
+        shells: dict[str, list[float]] = {}
+        for pid, language in found["shells"].items():
+            shells.setdefault(language, []).append(sum(map(pss_kb, family(int(pid)))) / 1024)
         return Look(
             tasks=found["tasks"],
             threads=found["threads"],
             descriptors=found["descriptors"],
             server_mb=pss_kb(self._process.pid) / 1024,
-            shells_mb=[sum(map(pss_kb, family(pid))) / 1024 for pid in found["shells"]],
+            shells_mb=shells,
             stalls=[Stall(**each) for each in found["stalls"]["worst"]],
             late=found["stalls"]["late"],
             faults=found["faults"],
