@@ -21,6 +21,9 @@ class Wire:
         self._started = threading.Event()
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+        self._live: set[int] = set()
+        self._lost: set[int] = set()
+        self._made = 0
         self.port = 0
 
     def start(self) -> None:
@@ -40,6 +43,10 @@ class Wire:
     def mend(self) -> None:
         """What was held back gets through."""
         self._within(lambda flowing: flowing.set())
+
+    def lose(self) -> None:
+        """Nothing gets through on the connections that there are; new ones work."""
+        self._within(lambda _: self._lost.update(self._live))
 
     def _within(self, change: Callable[[asyncio.Event], None]) -> None:
         done = threading.Event()
@@ -73,18 +80,25 @@ class Wire:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(str(self._target))
+        self._made += 1
+        number = self._made
+        self._live.add(number)
         try:
-            await asyncio.gather(self._pipe(reader, inner_writer), self._pipe(inner_reader, writer))
+            pipes = (self._pipe(number, reader, inner_writer), self._pipe(number, inner_reader, writer))
+            await asyncio.gather(*pipes)
         except OSError:
             pass  # one side has ended: so does the other
         finally:
+            self._live.discard(number)
             inner_writer.close()
             writer.close()
 
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pipe(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._flowing is not None
         while piece := await reader.read(65536):
             await self._flowing.wait()
+            if number in self._lost:
+                continue
             writer.write(piece)
             await writer.drain()
         raise ConnectionResetError

@@ -82,7 +82,10 @@ bad_input <- function(...) abort("gristmill_bad_input", paste0(...))
 classes_by_exception <- c(
   RuntimeUnavailable = "gristmill_not_supported",
   ShellDied = "gristmill_shell_died",
-  LimitExceeded = "gristmill_shell_died"
+  CallEndedShell = "gristmill_shell_died",
+  LimitExceeded = "gristmill_shell_died",
+  TooManyCalls = "gristmill_overloaded",
+  TooManyRequests = "gristmill_overloaded"
 )
 
 classes_by_status <- c(
@@ -97,7 +100,8 @@ classes_by_status <- c(
   "429" = "gristmill_too_many_attempts",
   "501" = "gristmill_not_supported",
   "503" = "gristmill_overloaded",
-  "504" = "gristmill_timed_out"
+  "504" = "gristmill_timed_out",
+  "507" = "gristmill_overloaded"
 )
 
 # What to do about each, unless the caller knows better.

@@ -1,6 +1,6 @@
 # When a request is sent again: the one place that decides.
 #
-# Anything: where it was not begun. Connections that were refused, and 503 before a run. Up to gristmill.retries times (4);
+# Anything: where it was not begun. Connections that were refused, and 429 or 503 before a run. Up to gristmill.retries times (4);
 # and a server that one is logged in to is being restarted, or replaced: for that it waits gristmill.patience seconds (60).
 # What changes nothing (reads, logins, calls of services): also where the connection broke, up to gristmill.retries times,
 # or where a proxy has nobody to pass it to. It may run twice then.
@@ -43,13 +43,16 @@ wait_after_failure <- function(problem, number, repeatable, broken) {
   if (again) wait_before(number)
 }
 
+# What the server says of requests that it has not begun.
+refused_before_a_run <- c("Overloaded", "Draining", "TooManyCalls", "StateUnavailable")
+
 wait_after_answer <- function(response, number, repeatable) {
-  if (!response$status %in% c(502L, 503L)) return(NULL)
+  if (!response$status %in% c(429L, 502L, 503L)) return(NULL)
   problem <- problem_of(response)
   exception <- problem$exceptionType
-  if (is.null(exception)) return(if (repeatable) wait_before(number))
+  if (is.null(exception)) return(if (repeatable && response$status != 429L) wait_before(number))
   asked <- suppressWarnings(as.numeric(headers_of(response)[["retry-after"]] %||% NA))
-  if (is.na(asked) || asked > 30 || !exception %in% c("Overloaded", "Draining")) return(NULL)
+  if (is.na(asked) || asked > 30 || !exception %in% refused_before_a_run) return(NULL)
   max(asked, wait_before(number))
 }
 

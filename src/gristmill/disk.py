@@ -133,6 +133,8 @@ def storing(folder: Path | None, what: str = "") -> Iterator[None]:
     except ConnectionError:
         raise
     except OSError as error:
+        if error.errno is None:  # as asyncio's own TimeoutError: no system call has failed
+            raise
         raise (full(folder, what) if is_full(error) else unavailable(folder, error, what)) from error
 
 

@@ -193,8 +193,8 @@ class Pool:
             return
         member.answered(request)
         self._times.learn(request)
-        if request.kind is Kind.LOAD and request.service is not None and _has_failed(request):
-            member.loaded.drop(request.service.digest)  # the shell does not know its handle
+        if request.kind is Kind.LOAD:
+            self._loaded(member, request)
         if not shell.inflight:
             member.idle_since = self._loop.time()
             self._crew.let_go(member)
@@ -202,6 +202,17 @@ class Pool:
             self._crew.replace(member)
         if self._queue.count or self._lanes.count:
             self._pump()
+
+    def _loaded(self, member: Member, load: Request) -> None:
+        """See whether a service was loaded, which it was not where its code or objects failed."""
+        if load.future.cancelled() or load.service is None:
+            return
+        error = load.future.exception()
+        if error is not None:
+            member.loaded.drop(load.service.digest)  # the shell does not know its handle
+        if load.service is self._resident:
+            failed = error is not None or not load.future.result().ok
+            self._content_error = f"{self._name} is not loaded: each call says why" if failed else ""
 
     def on_death(self, shell: Shell, waiting: list[Request]) -> None:
         """Move what waited to other shells and replace the dead one; a crash loop backs off."""
@@ -374,10 +385,6 @@ class Pool:
             self._allowance.spend(self._times.cost(request))
             request.lane = ""
             self._queue.push_back(request)
-
-
-def _has_failed(request: Request) -> bool:
-    return not request.future.cancelled() and request.future.exception() is not None
 
 
 def _is_fresh(member: Member) -> bool:

@@ -56,6 +56,7 @@ class Registry:
         self._known: dict[tuple[str, str], ServiceVersion] = {}
         self._lock = asyncio.Lock()
         self._looks = 0  #: at the store's revision, begun so far
+        self._seen = True  #: the last of them went well
         self._callbacks: list[Callable[[ServiceVersion], None]] = []
 
     def resolve(self, name: str, version: str) -> ServiceVersion:
@@ -75,7 +76,7 @@ class Registry:
             return found
         begun = self._looks
         async with self._lock:
-            if self._looks == begun:
+            if self._looks == begun or not self._seen:
                 await self._look()
         return self.resolve(name, version)
 
@@ -87,7 +88,7 @@ class Registry:
         begun = self._looks
         try:
             async with asyncio.timeout(_LOOK_SECONDS), self._lock:
-                if self._looks == begun:
+                if self._looks == begun or not self._seen:
                     await self._look()
         except (StateUnavailable, TimeoutError) as error:
             log.warning("services_not_looked_at", why=str(error) or "no answer in time")
@@ -291,8 +292,10 @@ class Registry:
     async def _look(self) -> None:
         """Take over what other nodes have written; under the lock."""
         self._looks += 1
+        self._seen = False
         if await self._store.revision() != self._revision:
             await self._reload()
+        self._seen = True
 
     async def _settle(self, revision: int, old: ServiceVersion | None, new: ServiceVersion | None) -> None:
         """Take over a write of our own; under the lock."""

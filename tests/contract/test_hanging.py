@@ -57,6 +57,17 @@ async def test_however_many_ask_each_is_told_in_time_and_all_is_well_afterwards(
     assert await database.services.add(service()) == 1
 
 
+async def test_connections_that_were_lost_without_a_word_are_made_anew_within_the_same_call(
+    wire: tuple[Wire, str],
+) -> None:
+    opened = await open_database(wire[1], seconds=4 * SECONDS)
+    await asyncio.gather(*(opened.revision() for _ in range(8)))
+    wire[0].lose()
+    assert await asyncio.gather(*(opened.revision() for _ in range(8))) == [0] * 8
+    assert await opened.services.add(service()) == 1
+    await opened.close()
+
+
 async def test_a_caller_that_leaves_is_not_kept_by_a_network_that_hangs(
     wire: tuple[Wire, str], database: Database
 ) -> None:

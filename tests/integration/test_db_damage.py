@@ -1,5 +1,8 @@
 """A database file that is damaged, or that cannot be opened: said in a line, with the way out."""
 
+import asyncio
+import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +52,7 @@ def scribbled(content: bytes) -> bytes:
 
 async def test_garbage_in_the_middle_is_found_at_start(path: Path) -> None:
     change(path, scribbled)
-    assert f"sqlite3 {path} .recover" in await refused(path)
+    assert f"sqlite3 {path} .dump" in await refused(path)
 
 
 @pytest.mark.parametrize("share", [3, 50])
@@ -89,6 +92,25 @@ async def test_a_text_that_was_changed_on_the_disk_is_damage_and_is_not_shown(pa
         await other.services.load()
     assert "#7" not in caught.value.message
     await other.close()
+
+
+def cut_off(content: bytes) -> bytes:
+    return content[: len(content) * 3 // 4]
+
+
+async def test_what_the_message_advises_saves_what_can_be_read(path: Path) -> None:
+    if shutil.which("sqlite3") is None:
+        pytest.skip("there is no sqlite3 program")
+    change(path, cut_off)
+    saving = re.findall("`(.+)`", await refused(path))[0]
+    done = await asyncio.create_subprocess_shell(saving, cwd=path.parent, stderr=asyncio.subprocess.DEVNULL)
+    assert await done.wait() == 0
+    saved = path.with_name("saved.db")
+    saved.rename(path)
+    database = await open_database(default_url(path.parent))
+    _, services = await database.services.load()
+    assert len(services) > 10
+    await database.close()
 
 
 async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_launcher_that_raises_is_tried_ever_later_and_calls_hear_why() -> None
             launcher.fails_to_start = False
             await asyncio.sleep(300)
             assert (await submit(pool, call(service()))[0]).ok
-            assert "error" not in pool.describe()
+            assert pool.describe()["error"] is None
 
     run_jumping(main())
 
@@ -283,7 +283,7 @@ def test_a_dedicated_pool_whose_content_could_not_be_opened_serves_as_soon_as_it
         assert (await submit(pool, call(resident))[0]).ok
         settled.append(pool.settled)
         assert settled == [False, True]
-        assert "error" not in pool.describe()
+        assert pool.describe()["error"] is None
         await pool.close()
 
     run_jumping(main())
@@ -475,3 +475,20 @@ def _is_open(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
+
+
+def test_a_dedicated_pool_whose_service_fails_as_it_is_loaded_says_so() -> None:
+    def fail_to_load(process: FakeProcess) -> None:
+        while process.frames:
+            process.reply(b'{"success":false}', Status.FAILED)
+
+    async def main() -> None:
+        resident = service("r")
+        pool = pool_of(FakeLauncher(fail_to_load), opening([], None), resident)
+        pool.start()
+        await pool.wait_ready()
+        await asyncio.sleep(1)
+        assert "not loaded" in str(pool.describe()["error"])
+        await pool.close()
+
+    run_jumping(main())

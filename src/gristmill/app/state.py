@@ -18,6 +18,7 @@ from gristmill.auth import Accounts, Passwords, SigningKey, ensure_admin, load_o
 from gristmill.background import Background
 from gristmill.blobs import DirectoryBlobs
 from gristmill.db import Database, default_url, open_database
+from gristmill.disk import storing
 from gristmill.off_loop import Work, off_loop
 from gristmill.registry import Registry
 
@@ -79,7 +80,13 @@ def start_upkeep(state: State, background: Background, stack: contextlib.AsyncEx
         ("sweep contents", _SWEEP_SECONDS, _sweep_contents),
         ("sweep logins", _SWEEP_SECONDS, _sweep_logins),
     ):
-        stack.push_async_callback(background.repeat(name, partial(work, state), every=seconds).stop)
+        stack.push_async_callback(background.repeat(name, partial(_run, work, state), every=seconds).stop)
+
+
+async def _run(work: Callable[[State], Awaitable[None]], state: State) -> None:
+    """What a disk refuses is told in a line, like what the database refuses."""
+    with storing(None, "what is stored"):
+        await work(state)
 
 
 async def _refresh_services(state: State) -> None:
@@ -102,7 +109,7 @@ async def _sweep_logins(state: State) -> None:
 async def _repeat(name: str, seconds: float, work: Callable[[State], Awaitable[None]], state: State) -> None:
     """Supervise one piece of work until this is cancelled."""
     background = Background()
-    repeated = background.repeat(name, partial(work, state), every=seconds)
+    repeated = background.repeat(name, partial(_run, work, state), every=seconds)
     try:
         assert repeated.task is not None
         await repeated.task

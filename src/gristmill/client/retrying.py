@@ -17,7 +17,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 #: What a server may ask for at most; longer is left to the caller.
 _LONGEST_ASKED = 30.0
 #: The server says with these that the call was begun, so that a repeat would be a second run.
-_BEGUN = (b'"ShellDied"', b'"LimitExceeded"')
+_BEGUN = (b'"ShellDied"', b'"CallEndedShell"', b'"LimitExceeded"')
 #: What a proxy answers in the server's place while there is none behind it.
 _NOBODY_BEHIND = (502, 503)
 

@@ -101,9 +101,10 @@ def damaged(file: Path, why: str) -> DatabaseDamaged:
             f"{file} is no SQLite database, or its first page is damaged: stop the server, move the file "
             "with its -wal and -shm aside, and put back a backup of it"
         )
+    saving = f"sqlite3 {file} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db"
     return DatabaseDamaged(
         f"the database file {file} is damaged ({why}): stop the server and put back a backup of it, or save "
-        f"what can be read with `sqlite3 {file} .recover | sqlite3 recovered.db`, and use that in its place"
+        f"what can be read with `{saving}`, and use that in its place"
     )
 
 
