@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..home import Unavailable
-from ..processes import family, pss_kb
+from ..processes import family, own_kb
 from .stalls import Stall
 
 __all__ = ["PASSWORD", "Look", "Subject"]
@@ -31,7 +31,7 @@ class Look:
     tasks: dict[str, int]  #: by their function
     threads: list[str]
     descriptors: int
-    server_mb: float  #: proportional set size
+    server_mb: float  #: proportional set size, mapped files left out
     shells_mb: dict[str, list[float]]  #: by language, of each shell with what it started
     stalls: list[Stall]  #: the longest first
     late: int
@@ -108,12 +108,12 @@ class Subject:
         found = await self.tell("look")
         shells: dict[str, list[float]] = {}
         for pid, language in found["shells"].items():
-            shells.setdefault(language, []).append(sum(map(pss_kb, family(int(pid)))) / 1024)
+            shells.setdefault(language, []).append(sum(map(own_kb, family(int(pid)))) / 1024)
         return Look(
             tasks=found["tasks"],
             threads=found["threads"],
             descriptors=found["descriptors"],
-            server_mb=pss_kb(self._process.pid) / 1024,
+            server_mb=own_kb(self._process.pid) / 1024,
             shells_mb=shells,
             stalls=[Stall(**each) for each in found["stalls"]["worst"]],
             late=found["stalls"]["late"],
