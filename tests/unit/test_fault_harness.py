@@ -237,9 +237,15 @@ asyncio.run(main())
 
 def looked(**changes: Any) -> Look:
     usual: dict[str, Any] = {
-        "tasks": {"serve": 1}, "threads": [], "descriptors": 20, "server_mb": 100.0, "shells_mb": [50.0],
-        "stalls": [], "late": 0, "faults": {"open": 3},
-    }  # fmt: skip
+        "tasks": {"serve": 1},
+        "threads": [],
+        "descriptors": 20,
+        "server_mb": 100.0,
+        "shells_mb": {"Python": [40.0, 60.0]},
+        "stalls": [],
+        "late": 0,
+        "faults": {"open": 3},
+    }
     return Look(**{**usual, **changes})
 
 
@@ -250,7 +256,7 @@ def looked(**changes: Any) -> Look:
         ({}, {"plain: WRONG": 1}, {}, False),
         ({}, {}, {"run_asgi": 1}, False),
         ({"server_mb": 111.0}, {}, {}, False),
-        ({"shells_mb": [60.0]}, {}, {}, False),
+        ({"shells_mb": {"Python": [60.0]}}, {}, {}, False),
         ({"descriptors": 40}, {}, {}, False),
     ],
 )

@@ -97,7 +97,7 @@ class Control:
             "tasks": dict(tasks),
             "threads": sorted(thread.name for thread in threading.enumerate()),
             "descriptors": len(os.listdir("/proc/self/fd")),
-            "shells": self.launcher.shells(),
+            "shells": {pid: str(runtime) for pid, runtime in self.launcher.shells().items()},
             "stalls": stalls.dump(),
             "faults": dict(self._chaos.done),
         }

@@ -69,7 +69,6 @@ class Report:
     def verdicts(self) -> list[tuple[str, str, bool]]:
         """What was to be reached, what was, and whether that is enough."""
         server = self.after.server_mb / self.before.server_mb
-        shell = self.after.shell_mb / (self.before.shell_mb or 1.0)
         failed = sum(self.failures.values())
         told = ", ".join(f"{count} {name}" for name, count in self.left.items()) or "none"
         more = self.after.descriptors - self.before.descriptors
@@ -82,10 +81,17 @@ class Report:
                 "memory of the server after, by before: within 10 %",
                 *self._grown(server, self.before.server_mb),
             ),
-            ("memory of a shell: within 10 %", *self._grown(shell, self.before.shell_mb)),
+            *(
+                (f"memory of a shell of {language}: within 10 %", *self._shell_grown(language))
+                for language in sorted(self.before.shells_mb)
+            ),
             ("descriptors that are left open: at most 10", f"{more:+d}", more <= 10),
             ("the node ends when it is told to", str(self.status), self.status == 0),
         ]
+
+    def _shell_grown(self, language: str) -> tuple[str, bool]:
+        before = self.before.shell_mb(language)
+        return self._grown(self.after.shell_mb(language) / before, before)
 
     def _grown(self, factor: float, before: float) -> tuple[str, bool]:
         told = f"{100 * (factor - 1):+.1f} % of {before:.0f} MB"

@@ -8,12 +8,15 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any
 
 __all__ = ["Stall", "Stalls"]
 
 _EVERY = 0.005  #: seconds between two beats
 _LATE = 0.05  #: seconds from which on a stall is told
+#: Functions in which a thread waits for work.
+_IDLE = {"_worker", "wait", "get"}
 _KEPT = 12  #: of the longest ones
 
 
@@ -90,10 +93,21 @@ class Stalls:
     def _watch(self) -> None:
         while not self._ended.wait(_LATE / 4):
             if time.monotonic() - self._beaten > _LATE * 0.8 and not self._stack:
-                frame = sys._current_frames().get(self._thread)
-                if frame is not None:
-                    lines = traceback.extract_stack(frame)[-8:]
-                    self._stack = " < ".join(
-                        f"{line.name} ({line.filename.rsplit('/', 1)[-1]}:{line.lineno})"
-                        for line in reversed(lines)
-                    )
+                self._stack = self._seen()
+
+    def _seen(self) -> str:
+        """The loop's stack, and where the threads are that do not wait for work: one may hold the lock."""
+        frames = sys._current_frames()
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        told = [_told(frames[self._thread], 8)] if self._thread in frames else []
+        for ident, frame in frames.items():
+            if ident not in {self._thread, threading.get_ident()} and frame.f_code.co_name not in _IDLE:
+                told.append(f"thread {names.get(ident, '?')}: {_told(frame, 3)}")
+        return "; ".join(told)
+
+
+def _told(frame: FrameType, most: int) -> str:
+    lines = traceback.extract_stack(frame)[-most:]
+    return " < ".join(
+        f"{line.name} ({line.filename.rsplit('/', 1)[-1]}:{line.lineno})" for line in reversed(lines)
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..home import Unavailable
-from ..processes import family, pss_kb
+from ..processes import family, own_kb
 from .stalls import Stall
 
 __all__ = ["PASSWORD", "Look", "Subject"]
@@ -31,16 +31,16 @@ class Look:
     tasks: dict[str, int]  #: by their function
     threads: list[str]
     descriptors: int
-    server_mb: float  #: proportional set size
-    shells_mb: list[float]  #: of each shell with what it started
+    server_mb: float  #: proportional set size, mapped files left out
+    shells_mb: dict[str, list[float]]  #: by language, of each shell with what it started
     stalls: list[Stall]  #: the longest first
     late: int
     faults: dict[str, int]
 
-    @property
-    def shell_mb(self) -> float:
-        """Of a shell on average."""
-        return sum(self.shells_mb) / len(self.shells_mb) if self.shells_mb else 0.0
+    def shell_mb(self, language: str) -> float:
+        """Of a shell of that language on average; 0 where there is none."""
+        found = self.shells_mb.get(language)
+        return sum(found) / len(found) if found else 0.0
 
 
 def _folder() -> Path:
@@ -106,12 +106,15 @@ class Subject:
     async def look(self) -> Look:
         """What it holds now."""
         found = await self.tell("look")
+        shells: dict[str, list[float]] = {}
+        for pid, language in found["shells"].items():
+            shells.setdefault(language, []).append(sum(map(own_kb, family(int(pid)))) / 1024)
         return Look(
             tasks=found["tasks"],
             threads=found["threads"],
             descriptors=found["descriptors"],
-            server_mb=pss_kb(self._process.pid) / 1024,
-            shells_mb=[sum(map(pss_kb, family(pid))) / 1024 for pid in found["shells"]],
+            server_mb=own_kb(self._process.pid) / 1024,
+            shells_mb=shells,
             stalls=[Stall(**each) for each in found["stalls"]["worst"]],
             late=found["stalls"]["late"],
             faults=found["faults"],

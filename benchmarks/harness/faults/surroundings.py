@@ -107,7 +107,7 @@ class FaultyLauncher(_Through):
     def __init__(self, wrapped: LocalLauncher, chaos: Chaos, *, with_r: bool) -> None:
         super().__init__(wrapped, chaos)
         self._with_r = with_r
-        self._launched: dict[int, ShellProcess] = {}
+        self._launched: dict[int, Runtime] = {}
 
     @property
     def runtimes(self) -> dict[Runtime, str]:
@@ -118,20 +118,19 @@ class FaultyLauncher(_Through):
         if self._chaos.strikes(LAUNCH, "launch"):
             raise self._chaos.error("launch", errno.EAGAIN, errno.EMFILE, errno.ENOMEM, errno.ENOSPC)
         process = self._wrapped.launch(runtime, *given, **options)
-        self._launched[process.pid] = process
+        self._launched[process.pid] = runtime
         return process
 
-    def shells(self) -> list[int]:
-        """Process ids of the shells that are children of this process and have not ended."""
-        living = [pid for pid in self._launched if _is_child(pid)]
-        self._launched = {pid: self._launched[pid] for pid in living}
-        return living
+    def shells(self) -> dict[int, Runtime]:
+        """The shells, by process id, that are children of this process and have not ended."""
+        self._launched = {pid: runtime for pid, runtime in self._launched.items() if _is_child(pid)}
+        return self._launched
 
     async def kill_some(self) -> None:
         """Kill one shell after another, for ever."""
         while True:
             await asyncio.sleep(self._chaos.pause(*KILL_EVERY))
-            living = self.shells()
+            living = list(self.shells())
             if living and self._chaos.strikes(100, "shell killed"):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._chaos.pick(living), signal.SIGKILL)
