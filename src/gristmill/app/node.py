@@ -166,7 +166,7 @@ async def _start_scoring(
     launcher = around.ports.launcher(local)
     if Runtime.R not in launcher.runtimes:
         warnings.append("there is no R on this machine: only Python services can be published")
-    realtime = Realtime(blobs.open_now, settings.realtime)
+    realtime = Realtime(blobs.open_now, settings.realtime, background=around.background)
     stack.push_async_callback(realtime.close)
     dispatcher = Dispatcher(
         launcher,
