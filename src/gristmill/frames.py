@@ -46,6 +46,8 @@ WITH_FILES = b"files"
 CONTROL_FD = 3
 DESCRIPTOR_FD = 4
 MAX_META = 0xFFFF
+#: A first piece of so many bytes holds header and meta of any frame that is in use.
+_HEAD_AT_LEAST = 4096
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -122,8 +124,11 @@ class Decoder:
             self._have += len(data)
             if self._have < self._want:
                 return
-            data = b"".join(self._parts)
-            self._parts = []
+            parts, self._parts = self._parts, []
+            if self._have == self._want and len(parts[0]) > _HEAD_AT_LEAST:
+                yield self._whole(parts)
+                return
+            data = b"".join(parts)
         offset, size = 0, len(data)
         while True:
             if size - offset < HEADER.size:
@@ -140,6 +145,16 @@ class Decoder:
         if offset < size:
             self._parts = [data[offset:] if offset else data]
         self._have = size - offset
+
+    def _whole(self, parts: List[bytes]) -> Frame:
+        """The one frame that `parts` are, with its body copied once: it may have many MiB."""
+        self._want, self._have = HEADER.size, 0
+        _, id, handle, meta, kind, status = self._header(parts[0], 0)
+        start = HEADER.size + meta
+        if start > len(parts[0]):
+            parts = [b"".join(parts)]
+        body = b"".join((memoryview(parts[0])[start:], *parts[1:]))
+        return Frame(kind, id, handle, status, parts[0][HEADER.size : start], body)
 
     def _header(self, data: bytes, offset: int) -> Tuple[int, int, int, int, int, int]:
         length, id, handle, meta, kind, status = HEADER.unpack_from(data, offset)

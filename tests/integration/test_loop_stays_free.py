@@ -239,9 +239,6 @@ def test_while_a_large_service_is_exported_and_imported(
     )
 
 
-@pytest.mark.xfail(
-    strict=False, reason="a body is joined, and an answer put together, in one piece on the loop"
-)
 def test_while_a_large_body_is_scored_and_answered(server: Watched, client: httpx.Client) -> None:
     path = publish(client, "echo", "y = x", inputs={"x": "character"}, outputs={"y": "character"})
     body = json.dumps({"x": "x" * (64 * MIB)}).encode()
@@ -253,7 +250,6 @@ def batch_of(client: httpx.Client, name: str, code: str, items: list[Any], **mor
     return start(client, path, items)
 
 
-@pytest.mark.xfail(strict=False, reason="files of batch items are decoded on the loop")
 def test_while_a_file_of_a_batch_item_is_fetched(server: Watched, client: httpx.Client) -> None:
     code = "y = 'x'\nwith open('out.bin', 'wb') as file: file.write(bytes(72 << 20))"
     batch = batch_of(client, "files", code, [{"x": "x"}], outputFileNames=["out.bin"])
@@ -282,7 +278,6 @@ def test_while_a_batch_of_very_many_items_is_sent(server: Watched, client: httpx
         prepare()
 
 
-@pytest.mark.xfail(strict=False, reason="all results are joined in memory on the loop")
 def test_while_large_results_are_read(server: Watched, client: httpx.Client) -> None:
     batch = batch_of(client, "results", "y = 'x' * (1 << 20)", [{"x": "x"}] * 500)
     finish_by_polling(client, batch)
@@ -298,7 +293,6 @@ def finish_by_polling(client: httpx.Client, batch: str) -> None:
     pytest.fail("the batch did not end")
 
 
-@pytest.mark.xfail(strict=False, reason="a list of services is encoded in one piece on the loop")
 def test_while_a_very_long_list_of_services_is_read(server: Watched, client: httpx.Client) -> None:
     code = "y = 1\n" + "# a comment of some length\n" * 4000
     for number in range(200):
@@ -306,7 +300,6 @@ def test_while_a_very_long_list_of_services_is_read(server: Watched, client: htt
     server.stays_free(lambda: drained(client, "GET", "/services"))
 
 
-@pytest.mark.xfail(strict=False, reason="tracebacks in the text log are rich and show locals")
 def test_while_an_error_that_nobody_expected_is_logged(server: Watched, client: httpx.Client) -> None:
     server.tell("fail")
     server.stays_free(lambda: client.get("/snapshots"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.frames import HEADER, BrokenFrame, Decoder, Frame, pack_header
+from gristmill.frames import HEADER, BrokenFrame, Decoder, Frame, Kind, pack_header
 
 frames = st.lists(
     st.builds(
@@ -76,3 +76,19 @@ def test_a_header_that_cannot_be_packed_is_refused() -> None:
         pack_header(1, 1, 0, meta_length=1 << 16)
     with pytest.raises(BrokenFrame, match="4294967295 at most"):
         pack_header(1, 1, 1 << 32)
+
+
+@pytest.mark.parametrize("meta", [0, 16, 4090, 60_000])
+@pytest.mark.parametrize("piece", [5000, 65_536, 1 << 20])
+def test_a_large_frame_in_pieces_comes_whole_and_alone_or_with_the_next(meta: int, piece: int) -> None:
+    body, extra = bytes(range(256)) * 8192, b"m" * meta
+    first = pack_header(Kind.REPLY, 7, len(body), status=1, meta_length=meta) + extra + body
+    second = pack_header(Kind.REPLY, 8, 2) + b"{}"
+    for stream in (first, first + second, first + second[:5]):
+        decoder = Decoder(1 << 24)
+        frames = [
+            frame for at in range(0, len(stream), piece) for frame in decoder.feed(stream[at : at + piece])
+        ]
+        assert frames[0] == Frame(Kind.REPLY, 7, 0, 1, extra, body)
+        assert len(frames) == (2 if stream == first + second else 1)
+        assert decoder.pending == (5 if stream == first + second[:5] else 0)

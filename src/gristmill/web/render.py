@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
 from pydantic_core import to_json
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from gristmill.identity import Principal, may_write
+from gristmill.off_loop import Work, off_loop
 from gristmill.ports import Snapshot
 from gristmill.services import ServiceVersion
 from gristmill.web.context import TokenPair
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["download", "json", "parts", "services", "session", "snapshot", "timestamp", "tokens"]
 
 _CHUNK = 256 * 1024
+#: Bytes of JSON that are encoded before others have their turn.
+_AT_ONCE = 256 * 1024
 
 
 def json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -48,9 +50,16 @@ def tokens(pair: TokenPair) -> Response:
     return json(shown, headers={"Cache-Control": "no-store"})
 
 
-def services(versions: Iterable[ServiceVersion], viewer: Principal) -> Response:
-    """Service versions as `viewer` may see them."""
-    return json([_service(version, viewer) for version in versions])
+async def services(versions: Iterable[ServiceVersion], viewer: Principal) -> Response:
+    """Service versions as `viewer` may see them; others have their turn while many are encoded."""
+    parts, size = [], 0
+    for version in versions:
+        parts.append(to_json(_service(version, viewer), by_alias=True, inf_nan_mode="null"))
+        size += len(parts[-1])
+        if size > _AT_ONCE:
+            size = 0
+            await asyncio.sleep(0)
+    return Response(b"[%b]" % b",".join(parts), 200, None, "application/json")
 
 
 def _service(version: ServiceVersion, viewer: Principal) -> WebService:
@@ -112,10 +121,12 @@ def parts(head: bytes, file: BinaryIO | None, size: int, name: str) -> Response:
 
 
 async def _chunks(head: bytes, file: BinaryIO | None) -> AsyncIterator[bytes]:
-    with file or contextlib.nullcontext():
+    try:
         for start in range(0, len(head), _CHUNK):
             yield head[start : start + _CHUNK]
-        if file is None:
-            return
-        while chunk := await run_in_threadpool(file.read, _CHUNK):
+        while file is not None and (chunk := await off_loop(Work.READ, file.read, _CHUNK)):
             yield chunk
+    finally:
+        if file is not None:
+            # In a thread: with a large file that has no name, its space is given back then.
+            await asyncio.shield(asyncio.ensure_future(off_loop(Work.REMOVE, file.close)))

@@ -37,7 +37,7 @@ _Patch = Annotated[PatchRequest, Depends(Parsed(PatchRequest))]
 )
 async def list_all(context: Ctx, caller: Caller) -> Response:
     """All versions of all services, those of one name oldest first."""
-    return render.services(await context.registry.listed(), caller)
+    return await render.services(await context.registry.listed(), caller)
 
 
 @table.add(
@@ -50,7 +50,7 @@ async def list_all(context: Ctx, caller: Caller) -> Response:
 )
 async def list_versions(context: Ctx, caller: Caller, name: str) -> Response:
     """Oldest first; an empty list if there is no service of this name."""
-    return render.services(await context.registry.listed(name), caller)
+    return await render.services(await context.registry.listed(name), caller)
 
 
 @table.add(
@@ -63,7 +63,7 @@ async def list_versions(context: Ctx, caller: Caller, name: str) -> Response:
 )
 async def show(context: Ctx, caller: Caller, name: str, version: str) -> Response:
     """A list of one."""
-    return render.services([await context.registry.find(name, version)], caller)
+    return await render.services([await context.registry.find(name, version)], caller)
 
 
 @table.add(
