@@ -30,6 +30,7 @@ class FakeProcess:
         self.seen: list[Frame] = []
         self.resident = 1 << 20
         self.interrupted = 0
+        self.out_of_memory = False
         self._decoder = Decoder(1 << 24)
         loop = asyncio.get_running_loop()
         loop.add_reader(self.theirs, self._readable)
@@ -41,6 +42,9 @@ class FakeProcess:
 
     def reap(self) -> int | None:
         return self._status
+
+    def ran_out_of_memory(self) -> bool:
+        return self.out_of_memory
 
     def interrupt(self) -> None:
         self.interrupted += 1

@@ -43,6 +43,9 @@ class ShellProcess(Protocol):
     def reap(self) -> int | None:
         """The exit status (negative: the signal) of the ended process, or None while it runs."""
 
+    def ran_out_of_memory(self) -> bool:
+        """Of a process that was ended by SIGKILL: tells whether the kernel did it for want of memory."""
+
     def interrupt(self) -> None:
         """Send SIGINT to the shell itself."""
 

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from gristmill.calls import Request
+from gristmill.deaths import comes_from_others, in_words, signal_of
 from gristmill.errors import CallEndedShell, GristmillError, LimitExceeded, ShellDied, TimedOut
 from gristmill.frames import BrokenFrame, Decoder, Frame, Kind, Status, pack_header
 from gristmill.launching import ShellProcess
@@ -29,8 +30,6 @@ _FRAME_SLACK = 64 * 1024
 _LAST_WORDS = 1000
 #: From a closed socket to SIGKILL: for a process that is dying, and for one that was asked to end.
 _DYING_SECONDS, _CLOSE_SECONDS = 0.2, 5.0
-#: Signals that usually others than the code send: an administrator, or the kernel when memory is short.
-_FROM_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 
 
 class ShellKeeper(Protocol):
@@ -272,7 +271,7 @@ class Shell:
         self.exit_status = status
         if not self.ready:
             self.info.setdefault("error", self._last_words())
-        reason = self._reason or _cause(status)
+        reason = self._reason or self._cause(status)
         running, waiting = self._split(reason)
         try:
             # Whatever the shell started goes with it.
@@ -284,6 +283,13 @@ class Shell:
             request.fail(reason)
         self._gone.set_result(None)
         self._tell_keeper(self._keeper.on_death, waiting)
+
+    def _cause(self, status: int) -> ShellDied:
+        """The error of the call that ran when the process ended without being told to."""
+        how = f"the process that ran this call {in_words(status)}"
+        if signal_of(status) is signal.SIGKILL and self._process.ran_out_of_memory():
+            return LimitExceeded(f"memory: {how}, by the kernel, since the server's memory ran out")
+        return ShellDied(how) if comes_from_others(status) else CallEndedShell(how)
 
     def _last_words(self) -> str:
         """The end of what it printed, or a remark that it printed nothing: why it did not start."""
@@ -372,24 +378,6 @@ class Shell:
             self._outgoing.popleft()
         self._undelivered.clear()
         self._loop.remove_writer(self._socket)
-
-
-def _cause(status: int) -> ShellDied:
-    """The error of the call that ran when a process ended that nobody had told to."""
-    how = f"the process that ran this call {_death(status)}"
-    number = -status if status < 0 else status - 128
-    return ShellDied(how) if number in _FROM_OTHERS else CallEndedShell(how)
-
-
-def _death(status: int) -> str:
-    """How a process ended, in words; sandboxes report a signal as 128 + its number."""
-    number = -status if status < 0 else status - 128
-    if number > 0 and (status < 0 or status > 128):
-        try:
-            return f"was ended by {signal.Signals(number).name}"
-        except ValueError:
-            return f"ended with status {status}"
-    return f"ended by itself with status {status}"
 
 
 def over_memory(used: int, limit: int) -> LimitExceeded:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gristmill.calls import Answer, Request
-from gristmill.errors import CallEndedShell, ShellDied
+from gristmill.errors import CallEndedShell, LimitExceeded, ShellDied
 from gristmill.frames import TIMES, Kind, Status
 from gristmill.pool import Pool
 from gristmill.services import ServiceVersion
@@ -241,4 +241,14 @@ async def test_a_descriptor_that_cannot_be_sent_ends_the_shell_and_its_request_i
         load = Request(kind=Kind.LOAD, body=b"{}", future=future, limit=5.0, descriptor=0)
         shell.send(load)
         with pytest.raises(ShellDied, match="before it had loaded"):
+            await future
+
+
+async def test_what_the_kernel_ends_for_want_of_memory_is_the_calls_failure() -> None:
+    launcher = FakeLauncher()
+    async with a_pool(launcher) as pool:
+        process, future, _ = await one_running(pool, launcher)
+        process.out_of_memory = True
+        process.die(-9)
+        with pytest.raises(LimitExceeded, match=r"memory: .* SIGKILL, by the kernel"):
             await future

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from gristmill.launch import proc
 from gristmill.launch.ending import end_user
 from gristmill.launch.gauge import Gauge
+from gristmill.launch.oom import OomKills
 
 __all__ = ["LocalShellProcess"]
 
@@ -25,6 +26,10 @@ _tree, _resident = proc.tree, proc.resident
 
 def _end_in_thread(uid: int) -> None:
     threading.Thread(target=end_user, args=(uid,), name="gristmill-end", daemon=True).start()
+
+
+#: One for all shells: a kill is told to the first of them that asks after it.
+_oom_kills = OomKills()
 
 
 class LocalShellProcess:
@@ -70,6 +75,10 @@ class LocalShellProcess:
     def reap(self) -> int | None:
         """The exit status (negative: the signal) of the ended process, or None while it runs."""
         return self._process.poll()
+
+    def ran_out_of_memory(self) -> bool:
+        """Tells whether the kernel has ended a process for want of memory since that was last asked."""
+        return _oom_kills.are_new()
 
     def interrupt(self) -> None:
         """Send SIGINT to the shell itself, which under bubblewrap is a grandchild."""
