@@ -11,7 +11,7 @@ _FROM_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.
 
 
 def signal_of(status: int) -> signal.Signals | None:
-    """The signal that ended the process; sandboxes and shells report it as 128 + its number. None if none did."""
+    """The signal that ended the process, if one did; sandboxes report it as 128 + its number."""
     number = -status if status < 0 else status - 128
     try:
         return signal.Signals(number) if number > 0 else None
