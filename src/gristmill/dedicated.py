@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import structlog
 
+from gristmill.background import Background
 from gristmill.pool import Pool
 from gristmill.services import ServiceVersion
 
@@ -31,8 +32,15 @@ class PoolStatus(StrEnum):
 class DedicatedPools:
     """Kept in step with the registry by `arrange`; what is no longer wanted finishes its calls."""
 
-    def __init__(self, make: Callable[[ServiceVersion], Pool], *, most_shells: int = MOST_DEDICATED) -> None:
+    def __init__(
+        self,
+        make: Callable[[ServiceVersion], Pool],
+        *,
+        most_shells: int = MOST_DEDICATED,
+        background: Background | None = None,
+    ) -> None:
         self._make = make
+        self._background = background or Background()
         self._most_shells = most_shells
         self._pools: dict[_Key, tuple[ServiceVersion, Pool]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -96,6 +104,6 @@ class DedicatedPools:
         await asyncio.gather(*(pool.close() for pool in pools), *self._leaving)
 
     def _let_go(self, pool: Pool) -> None:
-        task = asyncio.create_task(pool.retire(), name="retire pool")
+        task = self._background.once("retire pool", pool.retire())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

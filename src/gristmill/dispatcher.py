@@ -69,7 +69,7 @@ class Dispatcher:
             return make(service.runtime, size, service)
 
         self._pools = {runtime: make(runtime, settings) for runtime in launcher.runtimes}
-        self.dedicated = DedicatedPools(make_dedicated, most_shells=dedicated_shells)
+        self.dedicated = DedicatedPools(make_dedicated, most_shells=dedicated_shells, background=background)
 
     def start(self) -> None:
         """Spawn the initial shells of each pool."""

@@ -23,6 +23,7 @@ from gristmill.realtime.models import Realtime
 from gristmill.services import Runtime
 from gristmill.sessions import Sessions, Snapshots
 from gristmill.web.context import Context, Phase
+from gristmill.web.requests import Bodies
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -119,6 +120,7 @@ async def open_node(settings: Settings, ports: Ports | None = None) -> AsyncIter
             status=health.report,
             phase=Phase(),
             limits=settings.web,
+            bodies=Bodies(settings.web.bodies_bytes),
             node_address=f"http://{settings.host}:{settings.port}",
             cors_origins=settings.cors_origins,
             log_scoring=settings.log_scoring,

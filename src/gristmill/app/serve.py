@@ -60,6 +60,9 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
         _option("--cors-origin", "Origin whose pages may call the API from a browser; repeatable.", _SERVER),
     ] = None,
     body_mib: Annotated[int, _option("--body-mib", "Largest body of a call, MiB.", _SERVER, min=1)] = 64,
+    bodies_mib: Annotated[
+        int, _option("--bodies-mib", "Bodies of calls in memory together, MiB; then 503.", _SERVER, min=1)
+    ] = 2048,
     upload_mib: Annotated[
         int, _option("--upload-mib", "Largest file or object put into a session, MiB.", _SERVER, min=1)
     ] = 1024,
@@ -228,7 +231,11 @@ def _settings(given: dict[str, Any]) -> Settings:
             keep_seconds=given["batch_keep_hours"] * 3600,
         ),
         realtime=_realtime(given),
-        web=WebLimits(body_bytes=given["body_mib"] * _MIB, upload_bytes=given["upload_mib"] * _MIB),
+        web=WebLimits(
+            body_bytes=given["body_mib"] * _MIB,
+            bodies_bytes=given["bodies_mib"] * _MIB,
+            upload_bytes=given["upload_mib"] * _MIB,
+        ),
         python=given["python"],
         r_program=given["r"],
         threads=given["threads"],

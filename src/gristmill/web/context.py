@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gristmill.realtime.publishing import Publisher
     from gristmill.registry import Registry
     from gristmill.sessions import Sessions, Snapshots
+from gristmill.web.requests import Bodies
 
 __all__ = ["Accounts", "Context", "Limits", "Phase", "Readiness", "TokenPair"]
 
@@ -60,10 +61,11 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes in bytes over which a request is refused with 413."""
+    """Sizes in bytes over which a request is refused, with 413 where nothing else is said."""
 
     body_bytes: int = 64 * 1024 * 1024  #: a scoring call, or any other body of JSON
     upload_bytes: int = 1024 * 1024 * 1024  #: a file or an object put into a session
+    bodies_bytes: int = 2 * 1024 * 1024 * 1024  #: such bodies that are in memory together; then 503
     login_bytes: int = 64 * 1024  #: bodies that are read before anybody has logged in
 
 
@@ -103,6 +105,7 @@ class Context:
     status: Callable[[], Awaitable[Mapping[str, Any]]]  #: `{"statusCode", "details", "components"}`
     phase: Phase
     limits: Limits = field(default_factory=Limits)
+    bodies: Bodies = field(default_factory=Bodies)  #: that are in memory
     node_address: str = "http://localhost:12800"  #: of this node, as pools are reported under
     cors_origins: tuple[str, ...] = ()  #: browsers' pages of these origins may call; none by default
     log_scoring: bool = False  #: an access log event for each scoring call too

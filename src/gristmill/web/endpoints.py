@@ -131,16 +131,18 @@ class Parsed:
 
     async def __call__(self, request: Request) -> BaseModel:
         """The model of what was sent. Raises InvalidInput, TooLarge."""
-        limits = request.app.state.context.limits
-        limit: int = getattr(limits, self._limit)
+        context: Context = request.app.state.context
+        limit: int = getattr(context.limits, self._limit)
         announced(find(request.scope["headers"], b"content-length"), limit)
-        raw = await read_body(request.receive, limit)
+        raw = await read_body(request.receive, limit, context.bodies)
         try:
             return self._model.model_validate_json(raw.strip() or b"{}")
         except ValidationError as error:
             raise InvalidInput(
                 describe_invalid(error.errors(include_url=False, include_input=False))
             ) from None
+        finally:
+            context.bodies.done(raw)
 
 
 def describe_invalid(details: Any, skip: int = 0) -> str:

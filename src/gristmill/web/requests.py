@@ -16,13 +16,14 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from gristmill.disk import folder_of, storing
-from gristmill.errors import InvalidInput, NotAuthenticated, TooLarge
+from gristmill.errors import InvalidInput, NotAuthenticated, Overloaded, TooLarge
 from gristmill.off_loop import Work, off_loop
 
 __all__ = [
     "LEFT",
     "REQUEST_ID",
     "TWICE",
+    "Bodies",
     "Disconnected",
     "announced",
     "authorization",
@@ -42,6 +43,8 @@ REQUEST_ID = "gristmill.request_id"
 LEFT = 499
 #: Stands for the value of an Authorization header that came more than once, for `bearer`.
 TWICE = b"(more than one)"
+#: Bytes up to which a body is not counted.
+_SMALL = 64 * 1024
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = os.urandom(6).hex().encode()
 _numbers = count(1)
@@ -120,20 +123,62 @@ def limited(receive: Receive, limit: int) -> Receive:
     return counting
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is over `limit` bytes, and Disconnected."""
+class Bodies:
+    """Bounds what bodies take in memory together, from their arrival to their answer: `most` bytes.
+
+    Small ones are not counted: there are never more of them than connections.
+    """
+
+    __slots__ = ("_most", "held")
+
+    def __init__(self, most: int = 2 << 30) -> None:
+        self._most = most
+        self.held = 0  #: bytes of large bodies that came and are not answered yet
+
+    def take(self, size: int, own: int) -> None:
+        """Count bytes that have come of a body of which `own` are counted already.
+
+        Raises Overloaded where others leave no room for them.
+        """
+        if self.held + size > self._most and self.held > own:
+            raise Overloaded(
+                f"bodies of {self.held >> 20} MiB are in work, and no more fit; try again shortly",
+                retry_after=2.0,
+            )
+        self.held += size
+
+    def done(self, body: bytes) -> None:
+        """A body that `read_body` has given is no longer needed."""
+        if len(body) > _SMALL:
+            self.held -= len(body)
+
+
+async def read_body(receive: Receive, limit: int, bodies: Bodies) -> bytes:
+    """The whole body, for which `bodies.done` is to be called in the end.
+
+    Raises TooLarge as soon as it is over `limit` bytes, Overloaded where there is no memory for it now, and
+    Disconnected.
+    """
     message = await receive()
     body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body") and len(body) <= limit:
+    if message["type"] == "http.request" and not message.get("more_body") and len(body) <= min(limit, _SMALL):
         return body
-    parts, size = [body], len(body)
-    while message["type"] == "http.request" and size <= limit:
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    raise too_large(limit) if size > limit else Disconnected("the caller left while sending")
+    parts, held = [body], 0
+    try:
+        bodies.take(len(body), 0)
+        held += len(body)
+        while message["type"] == "http.request" and held <= limit:
+            if not message.get("more_body"):
+                if held > _SMALL:
+                    held = 0  # it is counted until it is done
+                return b"".join(parts)
+            message = await receive()
+            parts.append(message.get("body", b""))
+            bodies.take(len(parts[-1]), held)
+            held += len(parts[-1])
+        raise too_large(limit) if held > limit else Disconnected("the caller left while sending")
+    finally:
+        bodies.held -= held
 
 
 async def spool(receive: Receive, limit: int, file: BinaryIO) -> None:

@@ -40,7 +40,8 @@ class Scoring:
     """Answers scoring calls: token, permission, service, body, dispatcher, and the bytes back as they are."""
 
     __slots__ = (
-        "_cached", "_dispatcher", "_limit", "_logs", "_phase", "_realtime", "_registry", "_timing", "_verify",
+        "_bodies", "_cached", "_dispatcher", "_limit", "_logs", "_phase", "_realtime", "_registry", "_timing",
+        "_verify",
     )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
@@ -51,6 +52,7 @@ class Scoring:
         self._realtime = context.realtime
         self._phase = context.phase
         self._limit = context.limits.body_bytes
+        self._bodies = context.bodies
         self._logs = context.log_scoring
         self._timing = context.server_timing
 
@@ -98,7 +100,11 @@ class Scoring:
         service = await self._registry.find(name, version)
         if length is not None:
             announced(length, self._limit)
-        return await self._dispatcher.score(service, await read_body(receive, self._limit), user=user)
+        body = await read_body(receive, self._limit, self._bodies)
+        try:
+            return await self._dispatcher.score(service, body, user=user)
+        finally:
+            self._bodies.done(body)
 
     async def _run_arrow(
         self, receive: Receive, name: str, version: str, length: bytes | None, media: tuple[bytes, bytes]
@@ -108,12 +114,15 @@ class Scoring:
         if service.runtime is not Runtime.REALTIME:
             raise InvalidInput(f"{name} {version} is no realtime service, and takes JSON: not Arrow data")
         announced(length, self._limit)
-        body = await read_body(receive, self._limit)
+        body = await read_body(receive, self._limit, self._bodies)
         # Imported here: a server without realtime services has no use for numpy.
         from gristmill.realtime import arrow
 
-        call = arrow.ArrowCall(body, arrow=media is _ARROW)
-        return await self._realtime.score_call(service, call, body, call.encode)
+        try:
+            call = arrow.ArrowCall(body, arrow=media is _ARROW)
+            return await self._realtime.score_call(service, call, body, call.encode)
+        finally:
+            self._bodies.done(body)
 
     async def _send(
         self, send: Send, answer: Answer, media: tuple[bytes, bytes], request_id: bytes, scope: Scope

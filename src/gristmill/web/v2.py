@@ -116,12 +116,15 @@ class Inferring:
         announced(headers.get(b"content-length"), limit)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidInput("this server takes no compressed bodies: send them as they are")
-        body = await read_body(receive, limit)
+        body = await read_body(receive, limit, self._context.bodies)
         # Imported here: a server without realtime services has no use for numpy.
         from gristmill.realtime.inference import Inference
 
-        call = Inference(body, headers.get(_JSON_LENGTH), service.name, service.version)
-        answer = await self._context.realtime.score_call(service, call, body, call.encode)
+        try:
+            call = Inference(body, headers.get(_JSON_LENGTH), service.name, service.version)
+            answer = await self._context.realtime.score_call(service, call, body, call.encode)
+        finally:
+            self._context.bodies.done(body)
         if call.json_length is None:
             return answer.body, [_JSON]
         return answer.body, [_BINARY, (_JSON_LENGTH, b"%d" % call.json_length)]

@@ -75,8 +75,11 @@ async def execute(context: Ctx, caller: Caller, id: str, request: Request) -> Re
     """An error in the code is an answer with `success` false."""
     session = context.sessions.get(id, caller)
     announced(find(request.scope["headers"], b"content-length"), context.limits.body_bytes)
-    body = await read_body(request.receive, context.limits.body_bytes)
-    return Response(await session.execute(body), media_type="application/json")
+    body = await read_body(request.receive, context.limits.body_bytes, context.bodies)
+    try:
+        return Response(await session.execute(body), media_type="application/json")
+    finally:
+        context.bodies.done(body)
 
 
 @table.add(
