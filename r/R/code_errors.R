@@ -27,7 +27,13 @@ wrong_class <- c(
   "Type of predictors in new data do not match", "was fitted with type", "different types from the fit", "is not a factor"
 )
 
+# The code ended its own process, or the server had to end it.
+no_process <- "^(the R process (was )?ended|the process that ran this call|the code closed its shell|loading this service ended|memory: )"
+
 kind_of_failure <- function(text) {
+  if (grepl(no_process, text)) {
+    return(list(class = "gristmill_shell_died", advice = advice_by_class[["gristmill_shell_died"]]))
+  }
   for (pattern in no_package) {
     package <- regmatches(text, regexec(pattern, text))[[1L]][2L]
     if (!is.na(package)) {

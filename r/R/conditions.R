@@ -27,7 +27,7 @@
 #' | `gristmill_session_gone` | the remote session has ended, and its workspace with it |
 #' | `gristmill_too_large`, `gristmill_too_many_attempts`, `gristmill_timed_out` | a limit of the server |
 #' | `gristmill_overloaded` | the server is busy or shutting down; repeated a few times before you see it |
-#' | `gristmill_shell_died` | the process that ran your code ended: it crashed, or went past a limit |
+#' | `gristmill_shell_died` | the process that ran your code ended: it crashed, or went past a limit; also a `gristmill_code_error` where the code ended it |
 #' | `gristmill_not_supported` | this server, or this version of it, does not do that |
 #' | `gristmill_server_error` | a defect of the server |
 #' | `gristmill_code_error` | the service's, or the session's, own code failed |

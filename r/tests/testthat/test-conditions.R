@@ -2,6 +2,9 @@ test_that("each status has its class, and the server's exception may say more", 
   expect_identical(class_of_problem(409L, "Conflict"), "gristmill_conflict")
   expect_identical(class_of_problem(503L, "Overloaded"), "gristmill_overloaded")
   expect_identical(class_of_problem(503L, "ShellDied"), "gristmill_shell_died")
+  expect_identical(class_of_problem(429L, "TooManyCalls"), "gristmill_overloaded")
+  expect_identical(class_of_problem(429L, NULL), "gristmill_too_many_attempts")
+  expect_identical(class_of_problem(507L, "StorageFull"), "gristmill_overloaded")
   expect_identical(class_of_problem(418L, NULL), "gristmill_server_error")
 })
 

@@ -68,7 +68,9 @@ test_that("a server that goes away is told as such", {
 test_that("code that crashes its shell has a class, and the server goes on", {
   local_login()
   api <- local_service("crash", code = "if (x > 0) tools::pskill(Sys.getpid(), 9); y <- x", inputs = list(x = "numeric"), outputs = list(y = "numeric"))
-  expect_s3_class(caught(api$consume(1)), "gristmill_shell_died")
+  condition <- caught(api$consume(1))
+  expect_s3_class(condition, c("gristmill_shell_died", "gristmill_code_error"))
+  expect_match(condition$error_message, "SIGKILL")
   expect_identical(api$consume(0)$output("y"), 0)
 })
 
