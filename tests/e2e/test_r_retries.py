@@ -78,3 +78,26 @@ def test_with_the_option_at_0_nothing_is(server: Scripted, library: Path) -> Non
     told = r("api <- getService('area'); options(gristmill.retries = 0); api$consume(3)", server, library)
     assert "cannot reach" in told
     assert server.asked.count("POST /api/area/1.0") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(503, "Overloaded"), (503, "StateUnavailable"), (429, "TooManyCalls")],
+)
+def test_what_was_not_begun_is_sent_again_when_the_server_says_so(
+    server: Scripted, library: Path, status: int, kind: str
+) -> None:
+    full = answer(
+        {"message": "full", "link": "", "exceptionType": kind}, status=status, headers="Retry-After: 1\r\n"
+    )
+    server.acts = [LOGIN, answer([described()]), full, AREA]
+    told = r("api <- getService('area'); cat(api$consume(3)$output('area'), '\\n')", server, library)
+    assert "9 \n" in told, told
+    assert server.asked.count("POST /api/area/1.0") == 2
+
+
+def test_too_many_failed_logins_are_not_repeated(server: Scripted, library: Path) -> None:
+    locked = {"message": "too many failed logins", "link": "", "exceptionType": "TooManyAttempts"}
+    server.acts = [answer(locked, status=429, headers="Retry-After: 1\r\n")]
+    assert "too many failed logins" in r("", server, library)
+    assert server.asked == ["POST /login"]
