@@ -72,7 +72,9 @@ class Report:
         failed = sum(self.failures.values())
         told = ", ".join(f"{count} {name}" for name, count in self.left.items()) or "none"
         more = self.after.descriptors - self.before.descriptors
-        stall = f"{1000 * self.stall:.0f} ms ({self.after.late} over 50 ms)"
+        stall = (
+            f"{1000 * self.stall:.0f} ms ({self.after.late} over 50 ms)" if self.after.late else "under 50 ms"
+        )
         return [
             ("answers that are wrong, missing or unexplained: 0", str(failed), failed == 0),
             ("tasks that are left over: none", told, not self.left),
