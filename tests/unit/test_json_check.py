@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -99,8 +100,10 @@ def _longest_step(text: bytes) -> float:
     ids=["numbers", "a string", "accents", "pairs", "records", "a name"],
 )
 def test_large_values_are_checked_in_short_steps(text: bytes) -> None:
-    # The best of three: under other load, even the thread's own time is longer now and then.
-    assert min(_longest_step(text) for _ in range(3)) < 0.05
+    # The best of three: under other load, even the thread's own time is longer now and then. Where coverage
+    # is measured, each line of Python takes many times as long.
+    most = 0.05 if sys.gettrace() is None else 1.0
+    assert min(_longest_step(text) for _ in range(3)) < most
     broken = LargeCheck()
     broken.feed(text[:-1])
     with pytest.raises(ValueError, match=r"\w"):

@@ -11,8 +11,10 @@ import typer
 if TYPE_CHECKING:
     from gristmill.app.node import Node
     from gristmill.app.settings import Settings
+    from gristmill.batches import BatchSettings
     from gristmill.launching import Limits
     from gristmill.realtime.models import RealtimeSettings
+    from gristmill.web.context import Limits as WebLimits
 
 __all__ = ["serve"]
 
@@ -189,11 +191,9 @@ def serve(  # noqa: PLR0917 - the command's flags, all of them by name
 
 def _settings(given: dict[str, Any]) -> Settings:
     from gristmill.app.settings import ConnectionLimits, Settings, default_shells
-    from gristmill.batches import BatchSettings
     from gristmill.pool import PoolSettings
     from gristmill.pool_quota import PoolQuota
     from gristmill.sessions import SessionSettings
-    from gristmill.web.context import Limits as WebLimits
 
     initial = given["pool_initial"] or min(default_shells(), given["pool_max"] or 64)
     maximum = given["pool_max"] or 2 * initial
@@ -223,19 +223,9 @@ def _settings(given: dict[str, Any]) -> Settings:
             per_user=given["user_sessions"],
             idle_seconds=given["session_idle_seconds"],
         ),
-        batches=BatchSettings(
-            most_parallel=given["batch_max_parallel"],
-            most_items=given["batch_max_items"],
-            most_bytes=given["batch_mib"] * _MIB,
-            item_bytes=given["body_mib"] * _MIB,
-            keep_seconds=given["batch_keep_hours"] * 3600,
-        ),
+        batches=_batches(given),
         realtime=_realtime(given),
-        web=WebLimits(
-            body_bytes=given["body_mib"] * _MIB,
-            bodies_bytes=given["bodies_mib"] * _MIB,
-            upload_bytes=given["upload_mib"] * _MIB,
-        ),
+        web=_web(given),
         python=given["python"],
         r_program=given["r"],
         threads=given["threads"],
@@ -248,6 +238,28 @@ def _settings(given: dict[str, Any]) -> Settings:
         publish=given["publish"],
         publish_seconds=given["publish_seconds"],
         drain_seconds=given["drain_seconds"],
+    )
+
+
+def _batches(given: dict[str, Any]) -> BatchSettings:
+    from gristmill.batches import BatchSettings
+
+    return BatchSettings(
+        most_parallel=given["batch_max_parallel"],
+        most_items=given["batch_max_items"],
+        most_bytes=given["batch_mib"] * _MIB,
+        item_bytes=given["body_mib"] * _MIB,
+        keep_seconds=given["batch_keep_hours"] * 3600,
+    )
+
+
+def _web(given: dict[str, Any]) -> WebLimits:
+    from gristmill.web.context import Limits
+
+    return Limits(
+        body_bytes=given["body_mib"] * _MIB,
+        bodies_bytes=given["bodies_mib"] * _MIB,
+        upload_bytes=given["upload_mib"] * _MIB,
     )
 
 
