@@ -100,9 +100,9 @@ def _longest_step(text: bytes) -> float:
     ids=["numbers", "a string", "accents", "pairs", "records", "a name"],
 )
 def test_large_values_are_checked_in_short_steps(text: bytes) -> None:
-    # The best of three: under other load, even the thread's own time is longer now and then. Where coverage
-    # is measured, each line of Python takes many times as long.
-    most = 0.05 if sys.gettrace() is None else 1.0
+    # A step is 64 KiB, and 0.04 s where brackets are dense; what grew with the whole would take seconds. The
+    # best of three, and with room: other programs run, and under coverage Python is many times slower.
+    most = 0.25 if sys.gettrace() is None else 1.0
     assert min(_longest_step(text) for _ in range(3)) < most
     broken = LargeCheck()
     broken.feed(text[:-1])
