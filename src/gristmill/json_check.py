@@ -1,8 +1,9 @@
 """Checks that a JSON value of any size is valid, while it arrives, with some 100 KiB of it in memory.
 
 No parser at hand works on pieces. But a value may be cut at any of its commas: the whole is valid if what
-comes before is, with the brackets closed that are open there, and what comes after, with them opened; and
-only then. So each part is given to the parser as a value of its own. A long string is cut as well.
+comes before is, with one more element and the brackets closed that are open there, and what comes after,
+with them opened; and only then. So each part is given to the parser as a value of its own. A long string is
+cut as well.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class _Place(NamedTuple):
     string: str = ""  #: `key`, `value`, or empty: then it is a comma, or the start
 
     def closed(self) -> bytes:
-        """What makes a value of the part before."""
-        string = {"": b"", "value": b'"', "key": b'":0'}[self.string]
+        """What makes a value of the part before: at a comma another element, as there has to be one before."""
+        comma = b',"":0' if self.brackets.endswith(b"{") else b",0"
+        string = {"": comma, "value": b'"', "key": b'":0'}[self.string]
         return string + self.brackets[::-1].translate(bytes.maketrans(b"[{", b"]}"))
 
     def opened(self) -> bytes:

@@ -111,6 +111,14 @@ def test_large_values_are_checked_in_short_steps(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [b"[,1]", b"{,}", b'{,"a":1}', b"[1,,2]", b"[1,]", b"1,2", b'[[],{"a":[,1]}]', b'{"a",1}']
+)
+def test_a_comma_without_an_element_before_it_is_seen_wherever_the_text_is_cut(text: bytes) -> None:
+    for part in range(1, len(text) + 1):
+        assert verdict([text], part) != "", part
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (b"[" * 300_000, "too deeply"),
