@@ -42,7 +42,7 @@ class _Place(NamedTuple):
     string: str = ""  #: `key`, `value`, or empty: then it is a comma, or the start
 
     def closed(self) -> bytes:
-        """What makes a value of the part before: at a comma another element, as there has to be one before."""
+        """What makes a value of the part before; at a comma, one more element: there has to be one before."""
         comma = b',"":0' if self.brackets.endswith(b"{") else b",0"
         string = {"": comma, "value": b'"', "key": b'":0'}[self.string]
         return string + self.brackets[::-1].translate(bytes.maketrans(b"[{", b"]}"))
