@@ -68,13 +68,15 @@ class Member:
     def let_go_of_left(self, now: float, *, others_wait: bool) -> None:
         """Interrupt a run that nobody waits for any more where it holds up others; its shell lives on.
 
-        Only where nothing is behind it in the shell: the signal must reach this run and no other.
+        Only where nothing is behind it in the shell: the signal must reach this run and no other. A run of
+        several calls goes on, since others wait for it.
         """
         head = self.inflight[0]
         if (
             self.interrupted is not None
             or not head.future.cancelled()
             or now - self.shell.head_since < _LEFT_SECONDS
+            or self.shell.runs_group
         ):
             return
         if others_wait or head.lane or len(self.inflight) > 1:

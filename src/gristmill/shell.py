@@ -89,6 +89,11 @@ class Shell:
         return self._reason
 
     @property
+    def runs_group(self) -> bool:
+        """Whether several requests are being run as one."""
+        return self._grouped > 1
+
+    @property
     def pid(self) -> int:
         """Of the process that was started, as the server sees it."""
         return self._process.pid

@@ -405,6 +405,29 @@ def test_a_run_that_nobody_waits_for_is_left_alone_where_nobody_else_waits_eithe
     run_jumping(main())
 
 
+def test_a_run_of_several_calls_goes_on_though_the_first_caller_has_left() -> None:
+    async def main() -> None:
+        launcher = FakeLauncher(answering())
+        async with a_pool(launcher) as pool:
+            of = service(batchable=True)
+            await submit(pool, call(of))[0]
+            launcher.on_request = only_load
+            left, stays = submit(pool, call(of), call(of))
+            process = launcher.processes[0]
+            await until(lambda: len(process.calls) == 2)
+            process.send(Kind.GROUP, 2)
+            left.cancel()
+            await asyncio.sleep(20)
+            assert process.alive
+            assert process.interrupted == 0
+            process.reply(b"[1]")
+            process.reply(b"[2]")
+            assert (await stays).body == b"[2]"
+            assert len(launcher.processes) == 1
+
+    run_jumping(main())
+
+
 def test_calls_whose_callers_have_left_keep_no_place_and_are_never_run() -> None:
     async def main() -> None:
         launcher = FakeLauncher(only_load)
