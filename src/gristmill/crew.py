@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -41,13 +40,6 @@ class PoolSettings:
     recycle_bytes: int = 2 << 30  #: or when it is idle and has grown past this
 
 
-class StartShell(Protocol):
-    """Starts the process of a shell; raises any exception when it cannot."""
-
-    def __call__(self) -> Shell:
-        """A shell that tells the pool when it is ready."""
-
-
 class Crew:
     """Keeps a pool at its size. All methods are for the event loop's thread.
 
@@ -55,8 +47,10 @@ class Crew:
     them than `initial` but for a crash, and while a replacement starts its predecessor goes on serving.
     """
 
-    def __init__(self, start: StartShell, *, name: str, settings: PoolSettings, limits: Limits) -> None:
-        self._start = start
+    def __init__(
+        self, start: Callable[[], Shell], *, name: str, settings: PoolSettings, limits: Limits
+    ) -> None:
+        self._start = start  #: the process of a shell; may raise anything
         self._name = name
         self._settings = settings
         self._limits = limits

@@ -10,6 +10,7 @@ import structlog
 
 from gristmill.background import Background
 from gristmill.pool import Pool
+from gristmill.pool_quota import PoolQuota
 from gristmill.services import ServiceVersion
 
 __all__ = ["MOST_DEDICATED", "DedicatedPools", "PoolStatus"]
@@ -18,7 +19,7 @@ log = structlog.get_logger()
 
 _Key = tuple[str, str]
 #: Shells of a node's dedicated pools together, at their largest, unless it is set.
-MOST_DEDICATED = 64
+MOST_DEDICATED = PoolQuota().node
 
 
 class PoolStatus(StrEnum):

@@ -18,7 +18,7 @@ from gristmill.web.context import Context
 from gristmill.web.problems import Problem, answer_to, http_problem, problem, respond
 from gristmill.web.requests import LEFT, TWICE, Disconnected, announced, bearer, find, new_id, read_body
 
-__all__ = ["Scoring", "refusal", "segments"]
+__all__ = ["Scoring", "failure_of", "log_call", "refusal", "segments"]
 
 log = structlog.get_logger("gristmill.web")
 
@@ -80,19 +80,19 @@ class Scoring:
                     outcome = await self._run(receive, name, version, length, caller.name)
         except (Disconnected, asyncio.CancelledError) as left:  # while sending, while waiting
             if self._logs:
-                _log(started, LEFT, caller, name, version, request_id)
+                log_call("scored", started, LEFT, caller, name, version, request_id)
             if isinstance(left, Disconnected):
                 return
             raise
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
-            outcome = _failure(error, name, version, request_id)
+            outcome = failure_of("scoring_failed", error, name, version, request_id)
         if isinstance(outcome, Problem):
             await respond(send, outcome, (b"x-request-id", request_id))
         else:
             await self._send(send, outcome, media, request_id, scope)
         if self._logs:
             status = outcome.status if isinstance(outcome, Problem) else 200
-            _log(started, status, caller, name, version, request_id)
+            log_call("scored", started, status, caller, name, version, request_id)
 
     async def _run(
         self, receive: Receive, name: str, version: str, length: bytes | None, user: str
@@ -134,11 +134,18 @@ class Scoring:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-def _log(
-    started: float, status: int, caller: Principal | None, name: str, version: str, request_id: bytes
+def log_call(
+    event: str,
+    started: float,
+    status: int,
+    caller: Principal | None,
+    name: str,
+    version: str | None,
+    request_id: bytes,
 ) -> None:
+    """The log's event of one call, by whichever route it came; `started` as `perf_counter` has it."""
     log.info(
-        "scored",
+        event,
         service=name,
         version=version,
         status=status,
@@ -163,12 +170,11 @@ def _headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None, by
     return authorization, length, kind, request_id
 
 
-def _failure(error: Exception, name: str, version: str, request_id: bytes) -> Problem:
+def failure_of(event: str, error: Exception, name: str, version: str | None, request_id: bytes) -> Problem:
+    """The answer to a call that raised; what nobody foresaw is logged as `event`."""
     answer, foreseen = answer_to(error, request_id.decode())
     if not foreseen:
-        log.error(
-            "scoring_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error
-        )
+        log.error(event, service=name, version=version, request_id=request_id.decode(), exc_info=error)
     return answer
 
 

@@ -10,13 +10,13 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gristmill.errors import InvalidInput, NotFound
-from gristmill.identity import Permission, Principal
+from gristmill.identity import Permission
 from gristmill.registry import Registry
 from gristmill.services import Runtime, ServiceVersion
 from gristmill.web.context import Context
-from gristmill.web.problems import Headers, Problem, answer_to, at_path, respond
+from gristmill.web.problems import Headers, Problem, at_path, respond
 from gristmill.web.requests import LEFT, Disconnected, announced, authorization, bearer, new_id, read_body
-from gristmill.web.scoring import refusal, segments
+from gristmill.web.scoring import failure_of, log_call, refusal, segments
 
 __all__ = ["Inferring", "find_model", "infer_target", "newest"]
 
@@ -91,12 +91,12 @@ class Inferring:
                 body, extra = await self._infer(receive, headers, name, version)
         except (Disconnected, asyncio.CancelledError) as left:  # while sending, while waiting
             if self._context.log_scoring:
-                _log(started, LEFT, caller, name, version, request_id)
+                log_call("inferred", started, LEFT, caller, name, version, request_id)
             if isinstance(left, Disconnected):
                 return
             raise
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller gets an answer
-            failure = _failure(error, name, version, request_id)
+            failure = failure_of("infer_failed", error, name, version, request_id)
         if failure is not None:
             await respond(send, at_path(failure, scope["path"]), (b"x-request-id", request_id))
         else:
@@ -105,7 +105,7 @@ class Inferring:
             await send({"type": "http.response.body", "body": body})
         if self._context.log_scoring:
             status = 200 if failure is None else failure.status
-            _log(started, status, caller, name, version, request_id)
+            log_call("inferred", started, status, caller, name, version, request_id)
 
     async def _infer(
         self, receive: Receive, headers: dict[bytes, bytes], name: str, version: str | None
@@ -128,26 +128,3 @@ class Inferring:
         if call.json_length is None:
             return answer.body, [_JSON]
         return answer.body, [_BINARY, (_JSON_LENGTH, b"%d" % call.json_length)]
-
-
-def _log(
-    started: float, status: int, caller: Principal | None, name: str, version: str | None, request_id: bytes
-) -> None:
-    log.info(
-        "inferred",
-        service=name,
-        version=version,
-        status=status,
-        ms=round((perf_counter() - started) * 1000, 3),
-        user=None if caller is None else caller.name,
-        request_id=request_id.decode(),
-    )
-
-
-def _failure(error: Exception, name: str, version: str | None, request_id: bytes) -> Problem:
-    answer, foreseen = answer_to(error, request_id.decode())
-    if not foreseen:
-        log.error(
-            "infer_failed", service=name, version=version, request_id=request_id.decode(), exc_info=error
-        )
-    return answer
